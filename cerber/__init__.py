@@ -1,0 +1,1 @@
+"""Cerber: a payment gateway for person-to-person e-wallet transfers."""
