@@ -1,0 +1,20 @@
+"""Secrets at rest: sealed with the first of the Fernet keys, opened with any of them, so that keys can be rotated."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from cryptography.fernet import Fernet, MultiFernet
+
+
+class Vault:
+    """Seals and opens short texts. Opening what another key sealed raises `cryptography.fernet.InvalidToken`."""
+
+    def __init__(self, keys: Sequence[str]) -> None:
+        self._fernet = MultiFernet([Fernet(key) for key in keys])
+
+    def seal(self, text: str) -> str:
+        return self._fernet.encrypt(text.encode()).decode()
+
+    def open(self, sealed: str) -> str:
+        return self._fernet.decrypt(sealed.encode()).decode()
