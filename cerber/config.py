@@ -1,0 +1,147 @@
+"""The environment, read once into one typed Settings. A value that is not of its kind stops the start by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo
+
+from cryptography.fernet import Fernet
+
+from cerber import retry
+
+T = TypeVar("T")
+ROOT = Path(__file__).resolve().parent.parent
+SHORTEST_SECRET_KEY = 32
+
+
+class BadSetting(ValueError):
+    """A variable is missing or not of its kind. The message is one line that begins with its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Every setting of INTERFACES.md. Durations are seconds."""
+
+    database_url: str
+    secret_key: str
+    encryption_keys: tuple[str, ...]
+    mode: str
+    allow_private_callbacks: bool
+    payment_ttl: int
+    timezone: ZoneInfo
+    poll_interval: float
+    delivery_threads: int
+    retry_schedule: tuple[float, ...]
+    base_url: str | None
+    on_pythonanywhere: bool
+
+
+def from_environment(env: Mapping[str, str]) -> Settings:
+    """Settings out of `env`. Raises BadSetting with the first bad variable's name and what it should be."""
+    return Settings(
+        database_url=_read(env, "CERBER_DATABASE_URL", _database_url, f"sqlite:///{ROOT}/instance/cerber.db"),
+        secret_key=_read(env, "CERBER_SECRET_KEY", _secret_key),
+        encryption_keys=_read(env, "CERBER_ENCRYPTION_KEYS", _fernet_keys),
+        mode=_read(env, "CERBER_MODE", _one_of("live", "sandbox"), "live"),
+        allow_private_callbacks=_read(env, "CERBER_ALLOW_PRIVATE_CALLBACKS", _one_of("0", "1"), "0") == "1",
+        payment_ttl=_read(env, "CERBER_PAYMENT_TTL", _integer(0, 31_536_000), "3600"),
+        timezone=_read(env, "CERBER_TIMEZONE", _zone, "Asia/Baku"),
+        poll_interval=_read(env, "CERBER_POLL_INTERVAL", _seconds, "1"),
+        delivery_threads=_read(env, "CERBER_DELIVERY_THREADS", _integer(1, 256), "16"),
+        retry_schedule=_read(env, "CERBER_RETRY_SCHEDULE", _schedule, ",".join(map(str, retry.SCHEDULE))),
+        base_url=_read(env, "CERBER_BASE_URL", _base_url, "") or None,
+        on_pythonanywhere="PYTHONANYWHERE_DOMAIN" in env or "PYTHONANYWHERE_SITE" in env,
+    )
+
+
+def _read(env: Mapping[str, str], name: str, parse: Callable[[str], T], default: str | None = None) -> T:
+    text = env.get(name, "").strip() or default
+    if text is None:
+        raise BadSetting(f"{name} is required: script/server writes one into .env, or see the README")
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise BadSetting(f"{name} {error}") from None
+
+
+def _database_url(text: str) -> str:
+    scheme, separator, rest = text.partition("://")
+    if scheme == "sqlite" and separator:
+        return text
+    if scheme.split("+")[0] in ("mysql", "mariadb") and separator:
+        return f"mysql+pymysql://{rest}"  # MariaDB speaks the same protocol, and one dialect means one schema
+    raise ValueError("must be sqlite:////absolute/path.db or mysql+pymysql://user:password@host/database")
+
+
+def _secret_key(text: str) -> str:
+    if len(text) < SHORTEST_SECRET_KEY:
+        raise ValueError(f"must have at least {SHORTEST_SECRET_KEY} characters")
+    return text
+
+
+def _fernet_keys(text: str) -> tuple[str, ...]:
+    keys = tuple(part.strip() for part in text.split(","))
+    try:
+        for key in keys:
+            Fernet(key)
+    except ValueError:
+        raise ValueError("must be Fernet keys (32 bytes in URL-safe base64), comma-separated") from None
+    return keys
+
+
+def _one_of(*allowed: str) -> Callable[[str], str]:
+    def parse(text: str) -> str:
+        if text not in allowed:
+            raise ValueError(f"must be one of: {', '.join(allowed)}")
+        return text
+
+    return parse
+
+
+def _integer(least: int, most: int) -> Callable[[str], int]:
+    def parse(text: str) -> int:
+        if not (text.isascii() and text.isdigit() and least <= int(text) <= most):
+            raise ValueError(f"must be a whole number from {least} to {most}")
+        return int(text)
+
+    return parse
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = -1.0
+    if not 0.01 <= seconds <= 3600:
+        raise ValueError("must be a number of seconds from 0.01 to 3600")
+    return seconds
+
+
+def _schedule(text: str) -> tuple[float, ...]:
+    try:
+        delays = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        delays = (-1.0,)
+    if not all(0 <= delay <= 604_800 for delay in delays):
+        raise ValueError("must be seconds before each attempt, comma-separated, such as 0,5,30")
+    return delays
+
+
+def _zone(text: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(text)
+    except (KeyError, ValueError, OSError):
+        raise ValueError("must be a time zone of the tz database, such as Asia/Baku") from None
+
+
+def _base_url(text: str) -> str:
+    if not text:
+        return text
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ValueError("must be an address such as https://pay.example.com")
+    return text.rstrip("/")

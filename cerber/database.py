@@ -1,0 +1,165 @@
+"""The database: naming, column types, the engines of each dialect, and what a transaction is.
+
+Two engines look at one database. Writes go through `db.session`, in a transaction that takes its lock at once on
+SQLite and that reads committed rows on MySQL. Reads go through `reading()`, in autocommit: a page or a status
+never waits for a writer, nor makes one wait.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+from flask import Flask
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Engine, Integer, MetaData, event
+from sqlalchemy.dialects import mysql
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from cerber.config import Settings
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+OUTAGES = (OperationalError, PoolTimeout)
+DEADLOCK = 1213  # MySQL undid one of two transactions that waited for each other; it may simply run again
+TRIES = 5
+BUSY_SECONDS = 15
+
+# Ids compare by code point on every database: MySQL's default collation would take `abc` for `ABC`.
+MYSQL_TABLE = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
+
+BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
+
+
+class UTCDateTime(TypeDecorator[datetime]):
+    """Aware UTC in Python, a naive UTC column with microseconds in the database."""
+
+    impl = DateTime
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> Any:
+        if dialect.name == "mysql":
+            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
+        return dialect.type_descriptor(DateTime())
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else value.replace(tzinfo=UTC)
+
+
+class Base(DeclarativeBase):
+    """What all models share."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UTCDateTime}  # noqa: RUF012
+    __table_args__: Any = MYSQL_TABLE
+
+
+db = SQLAlchemy(metadata=Base.metadata, disable_autonaming=True)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Binds the two engines. No connection is opened yet."""
+    options = _engine_options(settings)
+    write_level = {} if settings.database_url.startswith("sqlite") else {"isolation_level": "READ COMMITTED"}
+    app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options | write_level
+    reads = options | {"url": settings.database_url, "isolation_level": "AUTOCOMMIT"}
+    app.config["SQLALCHEMY_BINDS"] = {"reads": reads}
+    db.init_app(app)
+    if make_url(settings.database_url).get_backend_name() == "sqlite":
+        with app.app_context():
+            for engine in db.engines.values():
+                _prepare_sqlite(engine, networked_disk=settings.on_pythonanywhere)
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A session on the reading engine. What it loaded stays usable after it."""
+    with Session(db.engines["reads"], expire_on_commit=False, autoflush=False) as session:
+        yield session
+
+
+def transaction(use_case: Callable[P, T]) -> Callable[P, T]:
+    """Makes a service function one transaction: committed when it returns, undone when it raises.
+
+    Where MySQL breaks a deadlock the function runs again, so it must do nothing outside the database.
+    """
+
+    @wraps(use_case)
+    def committed(*args: P.args, **kwargs: P.kwargs) -> T:
+        for attempt in range(1, TRIES + 1):
+            db.session.rollback()  # begins afresh: nothing read before this may decide anything
+            try:
+                result = use_case(*args, **kwargs)
+                db.session.commit()
+            except OperationalError as error:
+                db.session.rollback()
+                if attempt == TRIES or not is_deadlock(error):
+                    raise
+                time.sleep(0.01 * attempt)
+            except BaseException:
+                db.session.rollback()
+                raise
+            else:
+                return result
+        raise AssertionError("unreachable")
+
+    return committed
+
+
+def is_deadlock(error: OperationalError) -> bool:
+    return bool(error.orig and error.orig.args and error.orig.args[0] == DEADLOCK)
+
+
+def _engine_options(settings: Settings) -> dict[str, Any]:
+    if settings.database_url.startswith("sqlite"):
+        return {"connect_args": {"timeout": BUSY_SECONDS}}
+    return {
+        "pool_size": 2,
+        "pool_recycle": 280,  # PythonAnywhere cuts a connection idle for 300 s
+        "pool_pre_ping": True,
+        "connect_args": {
+            "charset": "utf8mb4",
+            "connect_timeout": 5,
+            "read_timeout": 30,
+            "init_command": f"SET SESSION innodb_lock_wait_timeout={BUSY_SECONDS}, sql_mode='TRADITIONAL'",
+        },
+    }
+
+
+def _prepare_sqlite(engine: Engine, *, networked_disk: bool) -> None:
+    """WAL, but never on a network file system. Both keep what was committed over a power cut."""
+    journal = "DELETE" if networked_disk else "WAL"
+
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: Any) -> None:
+        connection.isolation_level = None  # transactions begin below, not by the driver's guess
+        for pragma in ("foreign_keys=ON", f"journal_mode={journal}", "synchronous=FULL"):
+            connection.execute(f"PRAGMA {pragma}")
+        if networked_disk:
+            connection.execute("PRAGMA mmap_size=0")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        if connection.get_isolation_level() != "AUTOCOMMIT":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -1,0 +1,85 @@
+"""The outbox: events on their way to merchants, the endpoints they go to, the attempts made, the workers alive."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cerber.database import MYSQL_TABLE, Base, BigId
+
+
+class Endpoint(Base):
+    """A merchant's scheme, host and port: what is slow or down together."""
+
+    __tablename__ = "endpoints"
+    __table_args__ = (UniqueConstraint("merchant_id", "origin"), MYSQL_TABLE)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    merchant_id: Mapped[int] = mapped_column(BigId, ForeignKey("merchants.id"))
+    origin: Mapped[str] = mapped_column(String(300))
+    created_at: Mapped[datetime]
+
+
+class Webhook(Base):
+    """One event. URL, body and `event_id` are fixed when it happens; a retry needs nothing else.
+
+    A `due` event may be claimed from `due_at` on. A claim moves `due_at` to the end of its lease and sets `lease`, so
+    what a dead worker held comes free by itself. `by_hand` marks one that was sent again: it waits for no other, and
+    no other waits for it. `once_key` is unique while a balance webhook may not be repeated.
+    """
+
+    __tablename__ = "webhooks"
+    __table_args__ = (
+        Index("ix_webhooks_state_due_at", "state", "due_at"),
+        Index("ix_webhooks_endpoint_id_state_due_at", "endpoint_id", "state", "due_at"),
+        Index("ix_webhooks_payment_id_state", "payment_id", "state"),
+        CheckConstraint("state IN ('due', 'delivered', 'given_up')", name="state"),
+        CheckConstraint("kind IN ('accept', 'cancel', 'change_sum', 'balance')", name="kind"),
+        CheckConstraint("(kind = 'balance') = (payment_id IS NULL)", name="about"),
+        MYSQL_TABLE,
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    event_id: Mapped[str] = mapped_column(String(40), unique=True)
+    merchant_id: Mapped[int] = mapped_column(BigId, ForeignKey("merchants.id"))
+    endpoint_id: Mapped[int] = mapped_column(BigId, ForeignKey("endpoints.id"))
+    payment_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("payments.id"))
+    kind: Mapped[str] = mapped_column(String(16))
+    url: Mapped[str] = mapped_column(String(2048))
+    body: Mapped[str] = mapped_column(Text)
+    state: Mapped[str] = mapped_column(String(16))
+    due_at: Mapped[datetime]
+    lease: Mapped[str | None] = mapped_column(String(32))
+    attempts: Mapped[int] = mapped_column(default=0)
+    by_hand: Mapped[bool] = mapped_column(default=False)
+    once_key: Mapped[str | None] = mapped_column(String(64), unique=True)
+    created_at: Mapped[datetime]
+    closed_at: Mapped[datetime | None]
+
+
+class WebhookAttempt(Base):
+    """One try to deliver. `outcome` is an HTTP status or the name of a failure."""
+
+    __tablename__ = "webhook_attempts"
+    __table_args__ = (Index("ix_webhook_attempts_webhook_id", "webhook_id"), MYSQL_TABLE)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    webhook_id: Mapped[int] = mapped_column(BigId, ForeignKey("webhooks.id"))
+    at: Mapped[datetime]
+    milliseconds: Mapped[int]
+    outcome: Mapped[str] = mapped_column(String(20))
+    detail: Mapped[str] = mapped_column(String(200))
+    answer: Mapped[str] = mapped_column(Text)
+
+
+class Worker(Base):
+    """A running `flask deliver`, and when it was last alive."""
+
+    __tablename__ = "workers"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    name: Mapped[str] = mapped_column(String(120))
+    started_at: Mapped[datetime]
+    heartbeat_at: Mapped[datetime] = mapped_column(index=True)
