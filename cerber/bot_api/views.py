@@ -1,0 +1,96 @@
+"""The four calls of the merchants' API: authenticate, parse, one service call, answer."""
+
+from __future__ import annotations
+
+import json
+
+from flask import Blueprint, Response, request
+
+from cerber import wire
+from cerber.bot_api import auth, body, schemas
+from cerber.bot_api.body import Fields
+from cerber.bot_api.schemas import Circumstances
+from cerber.callback_urls import parse_callback_url
+from cerber.context import now, settings
+from cerber.errors import PaymentNotFound, WebhookBodySent
+from cerber.payment_states import Status, is_due
+from cerber.services import balance, payments
+
+blueprint = Blueprint("bot_api", __name__, url_prefix="/bot_api")
+
+
+@blueprint.post("/get_wallet/", strict_slashes=False)
+def get_wallet() -> Response:
+    fields = _fields()
+    merchant = auth.merchant(fields, "payment")
+    shown = payments.open_payment(merchant, schemas.get_wallet(fields, _circumstances()))
+    return _answer(
+        payment_id=wire.payment_number(shown.payment_id),
+        wallet_link=shown.link,
+        image=shown.image,
+        wallet_number=shown.number,
+    )
+
+
+@blueprint.post("/update_status/", strict_slashes=False)
+def update_status() -> Response:
+    fields = _fields()
+    _, found = auth.payment(fields)
+    if "confirm_sum" in fields.values:
+        raise WebhookBodySent("This is the body of a webhook; a request has no confirm_sum.")
+    payment_id, status = schemas.update_status(fields)
+    payment = _known(found)
+    became = payments.merchant_update(payment.id, "merchant", accept=status == "accept")
+    number = wire.payment_number(payment_id)
+    return _answer(paymnet_id=number, payment_id=number, status=became)
+
+
+@blueprint.get("/get_status/", strict_slashes=False)
+def get_status() -> Response:
+    fields = _fields()
+    _, found = auth.payment(fields)
+    payment_id = schemas.get_status(fields)
+    payment = _known(found)
+    expired = is_due(payment.status, payment.due_at, now()) and payments.expire(payment.id)
+    status = Status.CANCEL if expired else payment.status
+    return _answer(payment_id=wire.payment_number(payment_id), status=status)
+
+
+@blueprint.get("/get_balance/", strict_slashes=False)
+def get_balance() -> Response:
+    fields = _fields()
+    merchant = auth.merchant(fields, "balance")
+    asked = schemas.get_balance(fields, _circumstances())
+    text = balance.body(merchant, asked.start, asked.end)
+    if asked.callback_url:
+        balance.send(merchant, asked.start, asked.end, asked.callback_url, text)
+    return Response(text, mimetype="application/json")
+
+
+def _fields() -> Fields:
+    query = request.environ.get("QUERY_STRING", "").encode("latin-1")
+    return body.read(request.get_data(), request.mimetype, query, from_query=request.method != "POST")
+
+
+def _circumstances() -> Circumstances:
+    return Circumstances(settings().timezone, _own_host(), settings().allow_private_callbacks)
+
+
+def _own_host() -> tuple[str, int] | None:
+    """This gateway's own host and port, to which no webhook may go."""
+    address = settings().base_url or request.host_url
+    try:
+        own = parse_callback_url(address, own_host=None, allow_private=True)
+    except ValueError:  # a Host header that is none names nobody's host
+        return None
+    return own.host, own.port
+
+
+def _known(found: auth.Found | None) -> auth.Found:
+    if found is None:
+        raise PaymentNotFound("You have no payment with this payment_id.")
+    return found
+
+
+def _answer(**members: object) -> Response:
+    return Response(json.dumps(members), mimetype="application/json")

@@ -1,0 +1,236 @@
+"""The outbox: events are put in by the transaction that makes them, claimed under a lease, and recorded.
+
+A claim moves `due_at` to the end of its lease, so that a dead worker's events come free by themselves. A record
+counts only while its lease is the event's own: one that comes too late changes nothing but the log.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Select, and_, exists, func, or_, select, update
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import aliased
+
+from cerber import retry, wire
+from cerber.callback_urls import parse_callback_url
+from cerber.context import now, settings
+from cerber.database import db, reading, transaction
+from cerber.errors import NotFound
+from cerber.models import Endpoint, Payment, Webhook, WebhookAttempt
+from cerber.payment_states import Kind
+from cerber.services import audit
+
+LEASE = timedelta(seconds=28)  # longer than the longest attempt (15 s), free again within 30 s
+REPEAT_BALANCE = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An event that this worker may send until `lease_ends`."""
+
+    id: int
+    lease: str
+    lease_ends: datetime
+    event_id: str
+    kind: str
+    url: str
+    body: str
+    attempts: int
+    merchant_id: int
+    endpoint_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt. `failure` is None where it was delivered; `milliseconds` is how long it took."""
+
+    claim: Claim
+    at: datetime
+    milliseconds: int
+    status: int | None
+    failure: str | None
+    detail: str
+    answer: bytes
+    retry_after: str | None
+
+
+def enqueue(payment: Payment, kind: Kind, at: datetime) -> None:
+    """Puts an event about a payment into the caller's transaction. Its body is fixed here."""
+    body = wire.webhook_body(kind, payment.payment_id, payment.received, payment.sum)
+    _put(payment.merchant_id, payment.id, kind, payment.callback_url, body, at)
+
+
+@transaction
+def enqueue_balance(merchant_pk: int, url: str, body: str, once_key: str) -> bool:
+    """Sends a balance to a URL, but not twice within 60 s for the same key. Whether it will be sent."""
+    at = now()
+    stale = (Webhook.once_key == once_key, Webhook.created_at <= at - REPEAT_BALANCE)
+    db.session.execute(update(Webhook).where(*stale).values(once_key=None))
+    if db.session.scalar(select(Webhook.id).filter_by(once_key=once_key)) is not None:
+        return False
+    try:
+        with db.session.begin_nested():
+            _put(merchant_pk, None, Kind.BALANCE, url, body, at, once_key)
+    except IntegrityError:  # an equal request was faster
+        return False
+    return True
+
+
+@transaction
+def claim(room: int) -> list[Claim]:
+    """Claims up to `room` events that are due and that wait for no earlier one of their payment."""
+    at = now()
+    rows = db.session.execute(_claimable(at).limit(room).with_for_update(skip_locked=True)).all()
+    lease = secrets.token_hex(16)
+    claims = []
+    for row in rows:
+        guard = and_(Webhook.id == row.id, Webhook.due_at == row.due_at, Webhook.state == "due")
+        values = {"due_at": at + LEASE, "lease": lease}
+        claimed = db.session.execute(update(Webhook).where(guard).values(values))
+        if cast(CursorResult[Any], claimed).rowcount == 1:
+            claims.append(_claim(row, lease, at + LEASE))
+    return claims
+
+
+@transaction
+def record(outcomes: Sequence[Outcome]) -> None:
+    """Writes down what came of attempts: delivered, to be tried again, or given up."""
+    for outcome in outcomes:
+        values = _after(outcome)
+        held = and_(Webhook.id == outcome.claim.id, Webhook.lease == outcome.claim.lease)
+        db.session.execute(update(Webhook).where(held).values(values))
+    db.session.add_all([_attempt(outcome) for outcome in outcomes])
+
+
+@transaction
+def release(claims: Sequence[Claim]) -> None:
+    """Gives back what was claimed and not sent."""
+    for given in claims:
+        held = and_(Webhook.id == given.id, Webhook.lease == given.lease)
+        db.session.execute(update(Webhook).where(held).values(due_at=now(), lease=None))
+
+
+@transaction
+def resend(webhook_pk: int, actor: str) -> Webhook:
+    """Sends an event again: same bytes, same id, new attempts, at once. One under way stays so. Raises NotFound."""
+    webhook = db.session.scalar(select(Webhook).filter_by(id=webhook_pk).with_for_update())
+    if webhook is None:
+        raise NotFound("There is no such webhook.")
+    webhook.state, webhook.closed_at = "due", None
+    webhook.due_at, webhook.lease, webhook.attempts, webhook.by_hand = now(), None, 0, True
+    audit.note(now(), actor, "webhook_resent", webhook.payment_id, event_id=webhook.event_id)
+    return webhook
+
+
+@dataclass(frozen=True, slots=True)
+class Agenda:
+    """When the next event and the next expiry are due, if any: all that an idle worker asks."""
+
+    event: datetime | None
+    expiry: datetime | None
+
+
+def agenda() -> Agenda:
+    """One statement that reads two indexes at their ends."""
+    event = select(func.min(Webhook.due_at)).where(Webhook.state == "due").scalar_subquery()
+    expiry = select(func.min(Payment.due_at)).where(Payment.status == "pending").scalar_subquery()
+    with reading() as session:
+        row = session.execute(select(event, expiry)).one()
+    return Agenda(row[0], row[1])
+
+
+def _put(
+    merchant_pk: int,
+    payment_pk: int | None,
+    kind: Kind,
+    url: str,
+    body: str,
+    at: datetime,
+    once_key: str | None = None,
+) -> None:
+    webhook = Webhook(
+        event_id=f"evt_{secrets.token_hex(13)}",
+        merchant_id=merchant_pk,
+        endpoint_id=_endpoint(merchant_pk, url, at),
+        payment_id=payment_pk,
+        kind=kind.value,
+        url=url,
+        body=body,
+        state="due",
+        due_at=at + timedelta(seconds=settings().retry_schedule[0]),
+        once_key=once_key,
+        created_at=at,
+    )
+    db.session.add(webhook)
+    db.session.flush()
+
+
+def _endpoint(merchant_pk: int, url: str, at: datetime) -> int:
+    origin = parse_callback_url(url, own_host=None, allow_private=True).origin
+    find = select(Endpoint.id).filter_by(merchant_id=merchant_pk, origin=origin)
+    if (found := db.session.scalar(find)) is not None:
+        return found
+    try:
+        with db.session.begin_nested():
+            endpoint = Endpoint(merchant_id=merchant_pk, origin=origin, created_at=at)
+            db.session.add(endpoint)
+    except IntegrityError:  # another process was faster
+        return db.session.scalars(find).one()
+    return endpoint.id
+
+
+def _claimable(at: datetime) -> Select[Any]:
+    earlier = aliased(Webhook)
+    blocked = exists().where(
+        earlier.payment_id == Webhook.payment_id,
+        earlier.state == "due",
+        earlier.by_hand.is_(False),
+        earlier.id < Webhook.id,
+    )
+    return (
+        select(Webhook)
+        .with_only_columns(*(getattr(Webhook, name) for name in _CLAIMED), Webhook.due_at)
+        .where(Webhook.state == "due", Webhook.due_at <= at, or_(Webhook.by_hand.is_(True), ~blocked))
+        .order_by(Webhook.due_at, Webhook.id)
+    )
+
+
+_CLAIMED = ("id", "event_id", "kind", "url", "body", "attempts", "merchant_id", "endpoint_id")
+
+
+def _claim(row: Any, lease: str, ends: datetime) -> Claim:
+    return Claim(lease=lease, lease_ends=ends, **{name: getattr(row, name) for name in _CLAIMED})
+
+
+def _after(outcome: Outcome) -> dict[str, Any]:
+    at = now()
+    attempts = outcome.claim.attempts + 1
+    values: dict[str, Any] = {"attempts": attempts, "lease": None}
+    if outcome.failure is None:
+        return values | {"state": "delivered", "closed_at": at}
+    again = retry.next_attempt(
+        attempts,
+        outcome.status,
+        outcome.retry_after,
+        at,
+        schedule=settings().retry_schedule,
+        chance=random.random(),  # noqa: S311 - it spreads retries, it guards nothing
+    )
+    return values | ({"state": "given_up", "closed_at": at} if again is None else {"due_at": again})
+
+
+def _attempt(outcome: Outcome) -> WebhookAttempt:
+    return WebhookAttempt(
+        webhook_id=outcome.claim.id,
+        at=outcome.at,
+        milliseconds=outcome.milliseconds,
+        outcome=str(outcome.status or outcome.failure),
+        detail=outcome.detail[:200],
+        answer=outcome.answer.decode("utf-8", "replace").replace("\0", "\ufffd"),
+    )

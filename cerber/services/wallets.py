@@ -1,0 +1,98 @@
+"""Wallets: the operators' own, and which one a payment takes (contract section 3)."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from typing import cast
+
+from sqlalchemy import ColumnElement, CursorResult, Select, and_, case, exists, or_, select, update
+from sqlalchemy.exc import IntegrityError
+
+from cerber import qr
+from cerber.context import now, settings
+from cerber.database import db, reading, transaction
+from cerber.errors import AlreadyExists, NotFound, NoWalletAvailable
+from cerber.models import Payment, Wallet
+from cerber.services import audit
+from cerber.timestamps import day_of
+
+CHOICES = 4  # a wallet seen may be taken by another before we take it; after these we insist on the limit alone
+
+
+@transaction
+def add(number: str, link: str, label: str, daily_limit: int | None) -> None:
+    """A new wallet, active at once. The limit is in qəpik. Raises AlreadyExists, and ValueError for a bad link."""
+    image = qr.png_base64(link)
+    wallet = Wallet(number=number, link=link, label=label, daily_limit=daily_limit, image=image, created_at=now())
+    db.session.add(wallet)
+    try:
+        db.session.flush()
+    except IntegrityError:
+        raise AlreadyExists(f"There is a wallet {number} already.") from None
+    audit.note(now(), "cli", "wallet_added", number=number)
+
+
+@transaction
+def set_paused(number: str, *, paused: bool) -> None:
+    """Pauses or resumes a wallet: for new payments only. Doing it twice changes nothing. Raises NotFound."""
+    wallet = db.session.scalar(select(Wallet).filter_by(number=number).with_for_update())
+    if wallet is None:
+        raise NotFound(f"There is no wallet {number}.")
+    if paused != (wallet.paused_at is not None):
+        wallet.paused_at = now() if paused else None
+        audit.note(now(), "cli", "wallet_paused" if paused else "wallet_resumed", number=number)
+
+
+def list_all() -> list[Wallet]:
+    with reading() as session:
+        return list(session.scalars(select(Wallet).order_by(Wallet.id)))
+
+
+def take(payment_sum: int, at: datetime) -> int:
+    """Takes a wallet for a payment of so many qəpik, inside the caller's transaction, and gives its key.
+
+    The guarded UPDATE looks at the limit again, so that no two payments at once overrun it. Raises
+    NoWalletAvailable.
+    """
+    for choice in range(CHOICES):
+        candidate = db.session.execute(_candidates(payment_sum, at)).first()
+        if candidate is None:
+            raise NoWalletAvailable("No wallet can take this payment now. Try again later.")
+        unchanged = [] if choice == CHOICES - 1 else [Wallet.uses == candidate.uses]
+        guard = and_(Wallet.id == candidate.id, _can_take(payment_sum, at), *unchanged)
+        changes = {"expected": Wallet.expected + payment_sum, "uses": Wallet.uses + 1, "last_used_at": at}
+        taken = db.session.execute(update(Wallet).where(guard).values(changes))
+        if cast(CursorResult[object], taken).rowcount == 1:
+            return int(candidate.id)
+    raise NoWalletAvailable("No wallet can take this payment now. Try again later.")
+
+
+def settle_up(wallet_pk: int, at: datetime, *, expected: int, received: int) -> None:
+    """Adds to what a wallet still expects and to what it received today, in qəpik, in the caller's transaction."""
+    wallet = db.session.scalars(select(Wallet).filter_by(id=wallet_pk).with_for_update()).one()
+    today = _today(at)
+    if wallet.received_on != today:
+        wallet.received_on, wallet.received_today = today, 0
+    wallet.expected += expected
+    wallet.received_today += received
+
+
+def received_same_day(moment: datetime, at: datetime) -> bool:
+    """Whether both moments fall on one day of the wallets' limits."""
+    return _today(moment) == _today(at)
+
+
+def _today(at: datetime) -> date:
+    return day_of(at, settings().timezone)
+
+
+def _can_take(payment_sum: int, at: datetime) -> ColumnElement[bool]:
+    today = case((Wallet.received_on == _today(at), Wallet.received_today), else_=0)
+    within = or_(Wallet.daily_limit.is_(None), today + Wallet.expected + payment_sum <= Wallet.daily_limit)
+    return and_(Wallet.paused_at.is_(None), within)
+
+
+def _candidates(payment_sum: int, at: datetime) -> Select[int, int]:
+    taken = exists().where(Payment.wallet_id == Wallet.id, Payment.sum == payment_sum, Payment.holds_sum_until > at)
+    order = (case((taken, 1), else_=0), Wallet.last_used_at.is_not(None), Wallet.last_used_at, Wallet.id)
+    return select(Wallet.id, Wallet.uses).where(_can_take(payment_sum, at)).order_by(*order).limit(1)
