@@ -1,0 +1,42 @@
+"""The operators' pages: log-in, the queue, one payment."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from flask import Flask, request
+from flask.sessions import SecureCookieSessionInterface
+from flask_bootstrap import Bootstrap5
+
+from cerber.context import settings
+from cerber.dashboard import auth, views  # noqa: F401  # both add their routes to the pages
+from cerber.dashboard.pages import pages
+
+
+class _Sessions(SecureCookieSessionInterface):
+    """Flask's own; the cookie is Secure where the public address says https or the request came by it."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return super().get_cookie_secure(app) or request.is_secure
+
+
+def init_app(app: Flask) -> None:
+    """Needs the settings installed. CSRF tokens are asked for on the pages only: the bot API has its signatures."""
+    with app.app_context():
+        base_url = settings().base_url or ""
+        app.config["SECRET_KEY"] = settings().secret_key
+    app.config.update(
+        SESSION_COOKIE_NAME="cerber",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        SESSION_COOKIE_SECURE=base_url.startswith("https://"),
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=12),
+        BOOTSTRAP_SERVE_LOCAL=True,
+        WTF_CSRF_CHECK_DEFAULT=False,  # the pages check it themselves, after the session
+        WTF_CSRF_TIME_LIMIT=None,  # a page left open stays usable as long as its session
+        WTF_CSRF_SSL_STRICT=False,  # the token is bound to the session; some browsers send no Referer
+    )
+    app.session_interface = _Sessions()
+    Bootstrap5(app)
+    auth.init_app(app)
+    app.register_blueprint(pages)

@@ -1,0 +1,70 @@
+"""What the pages' forms send, read into what the services take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from werkzeug.datastructures import MultiDict
+
+from cerber import money
+
+LONGEST_REFERENCE = 64
+LONGEST_REASON = 200
+LAST_PAGE = 100_000
+
+Form = MultiDict[str, str]
+
+
+class BadForm(ValueError):
+    """Something was filled in that we can't take. The message says what to correct."""
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """Money that came, in qəpik."""
+
+    amount: int
+    reference: str | None
+
+
+def version(form: Form) -> int | None:
+    """The version that the page showed, or None where there is none to read."""
+    return _number(form.get("version", ""))
+
+
+def transfer(form: Form) -> Transfer:
+    typed = form.get("sum", "").strip().replace("\u00a0", "")  # as our pages write it
+    try:
+        amount = money.parse_sum(typed)
+    except ValueError as error:
+        raise BadForm(f"The sum {error}.") from None
+    reference = form.get("reference", "").strip()
+    if len(reference) > LONGEST_REFERENCE or not reference.isprintable():
+        raise BadForm(f"The reference must have at most {LONGEST_REFERENCE} printable characters.")
+    return Transfer(amount, reference or None)
+
+
+def reason(form: Form) -> str:
+    text = " ".join(form.get("reason", "").split())
+    if not 1 <= len(text) <= LONGEST_REASON:
+        raise BadForm(f"Say in 1 to {LONGEST_REASON} characters why the transfer is voided.")
+    return text
+
+
+def page_number(args: Form) -> int:
+    return min(max(_number(args.get("page", "")) or 1, 1), LAST_PAGE)
+
+
+def local_path(text: str) -> str | None:
+    """A path of this site, or None: nobody is sent elsewhere after a log-in."""
+    # browsers read a backslash as a slash, and skip control characters
+    if not text.startswith("/") or text.startswith("//") or "\\" in text or not text.isprintable():
+        return None
+    parts = urlsplit(text)
+    return None if parts.scheme or parts.netloc else text
+
+
+def _number(text: str) -> int | None:
+    text = text.strip()
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else None

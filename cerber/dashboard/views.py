@@ -1,0 +1,126 @@
+"""The queue and the payment: each view reads the form, calls one service and answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from flask import abort, flash, g, redirect, render_template, request, url_for
+from flask.typing import ResponseReturnValue
+
+from cerber import errors, money, payment_states
+from cerber.dashboard import forms
+from cerber.dashboard.pages import pages
+from cerber.services import outbox, payments, queue
+
+PK = "int(max=9223372036854775807)"  # the largest that the database can hold
+
+
+@pages.get("/")
+def home() -> ResponseReturnValue:
+    return redirect(url_for("pages.queue_page"), 303)
+
+
+@pages.get("/payments/")
+def queue_page() -> ResponseReturnValue:
+    wanted = {name: request.args.get(name, "").strip() for name in ("status", "merchant", "q")}
+    if wanted["status"] and wanted["status"] not in queue.STATUSES:
+        abort(400, f"The status must be one of: {', '.join(queue.STATUSES)}.")
+    found = queue.search(**wanted, page=forms.page_number(request.args))
+    return render_template("queue.html", found=found, wanted=wanted)
+
+
+@pages.get(f"/payments/<{PK}:pk>")
+def payment_page(pk: int) -> ResponseReturnValue:
+    return _show(pk)
+
+
+@pages.post(f"/payments/<{PK}:pk>/accept")
+def accept(pk: int) -> ResponseReturnValue:
+    return _change(pk, lambda version: payments.accept(pk, version, _actor()))
+
+
+@pages.post(f"/payments/<{PK}:pk>/cancel")
+def cancel(pk: int) -> ResponseReturnValue:
+    return _change(pk, lambda version: payments.cancel(pk, version, _actor()))
+
+
+@pages.post(f"/payments/<{PK}:pk>/settle")
+def settle(pk: int) -> ResponseReturnValue:
+    return _change(pk, lambda version: payments.settle(pk, version, _actor()))
+
+
+@pages.post(f"/payments/<{PK}:pk>/transfer")
+def transfer(pk: int) -> ResponseReturnValue:
+    def record(version: int) -> None:
+        came = forms.transfer(request.form)
+        payments.record_transfer(pk, version, _actor(), came.amount, came.reference)
+
+    return _change(pk, record)
+
+
+@pages.post(f"/payments/<{PK}:pk>/transfers/<{PK}:transfer_pk>/void")
+def void(pk: int, transfer_pk: int) -> ResponseReturnValue:
+    if g.operator.role != "admin":
+        abort(403, "Only an admin may void a transfer.")
+
+    def void_it(version: int) -> None:
+        payments.void_transfer(pk, transfer_pk, version, _actor(), forms.reason(request.form))
+
+    return _change(pk, void_it)
+
+
+@pages.post(f"/webhooks/<{PK}:pk>/resend")
+def resend(pk: int) -> ResponseReturnValue:
+    try:
+        webhook = outbox.resend(pk, _actor())
+    except errors.NotFound as error:
+        abort(404, error.message)
+    flash("The webhook is on its way again.")
+    if webhook.payment_id is None:
+        return redirect(url_for("pages.queue_page"), 303)
+    return redirect(url_for("pages.payment_page", pk=webhook.payment_id), 303)
+
+
+def _change(pk: int, change: Callable[[int], None]) -> ResponseReturnValue:
+    version = forms.version(request.form)
+    if version is None:
+        abort(400, "The form didn't say which version of the payment it showed. Open the payment again.")
+    try:
+        change(version)
+    except forms.BadForm as error:
+        return _show(pk, str(error), 422)
+    except errors.NotFound as error:
+        abort(404, error.message)
+    except (errors.VersionChanged, errors.NotPossible, errors.ReferenceUsed) as error:
+        return _show(pk, error.message, 409)
+    return redirect(url_for("pages.payment_page", pk=pk), 303)
+
+
+def _show(pk: int, refusal: str | None = None, status: int = 200) -> ResponseReturnValue:
+    found = queue.details(pk)
+    if found is None:
+        abort(404, "There is no such payment.")
+    actions = _Actions(found, keep_typed=status == 422)
+    return render_template("payment.html", found=found, actions=actions, refusal=refusal), status
+
+
+class _Actions:
+    """What the payment's state allows, and with which sums."""
+
+    def __init__(self, found: queue.Details, *, keep_typed: bool) -> None:
+        payment = found.payment
+        decided = payment.status == payment_states.Status.ACCEPT
+        is_open = payment.status in payment_states.OPEN
+        self.missing = payment.sum - payment.received
+        self.accept = self.transfer = not decided
+        self.settle = is_open and payment.received > 0
+        self.cancel = is_open and payment.received == 0
+        self.void = payment.status == payment_states.Status.CONFIRMING and g.operator.role == "admin"
+        # after a 409 the money may be recorded already, so only what has to be corrected is kept
+        kept = request.form if keep_typed else {}
+        self.typed_sum = kept.get("sum", "" if decided else money.text(self.missing))
+        self.typed_reference = kept.get("reference", "")
+
+
+def _actor() -> str:
+    return f"operator:{g.operator.username}"

@@ -1,0 +1,95 @@
+"""What the pages show: the queue, and all there is to know of one payment. Reads only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy.orm import Session, joinedload
+
+from cerber import database
+from cerber.models import AuditEntry, Merchant, Payment, Transfer, Wallet, Webhook, WebhookAttempt
+from cerber.payment_states import OPEN, Status
+
+PAGE = 50
+ALL = "all"
+STATUSES = (*Status, ALL)
+_LAST_CHARACTER = "\U0010ffff"
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of payments, with their merchants and wallets."""
+
+    payments: Sequence[Payment]
+    number: int
+    has_next: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """One payment and what belongs to it, each in the order in which it happened."""
+
+    payment: Payment
+    transfers: Sequence[Transfer]
+    webhooks: Sequence[tuple[Webhook, Sequence[WebhookAttempt]]]
+    audit: Sequence[AuditEntry]
+
+
+def search(status: str = "", merchant: str = "", q: str = "", page: int = 1) -> Page:
+    """The payments that fit all of what is given.
+
+    Without a status: the open ones, the longest waiting first; but `q` then looks everywhere. With one of STATUSES:
+    the newest first. `q` is a payment id, the payer's wallet or how it begins, or the number of a wallet of ours.
+    """
+    query = select(Payment).options(joinedload(Payment.merchant), joinedload(Payment.wallet))
+    if status or q:
+        query = query.order_by(Payment.opened_at.desc(), Payment.id.desc())
+    else:
+        query = query.where(Payment.status.in_(OPEN)).order_by(Payment.opened_at, Payment.id)
+    if status and status != ALL:
+        query = query.where(Payment.status == status)
+    if merchant:
+        query = query.where(Payment.merchant_id.in_(select(Merchant.id).where(Merchant.merch_id == merchant)))
+    if q:
+        query = query.where(_found_by(q))
+    with database.reading() as session:
+        found = session.scalars(query.offset((page - 1) * PAGE).limit(PAGE + 1)).all()
+    return Page(found[:PAGE], page, has_next=len(found) > PAGE)
+
+
+def details(payment_pk: int) -> Details | None:
+    """The payment is read first: if it changes meanwhile, the version shown is the older one, and is refused."""
+    with database.reading() as session:
+        joined = [joinedload(Payment.merchant), joinedload(Payment.wallet)]
+        payment = session.get(Payment, payment_pk, options=joined)
+        if payment is None:
+            return None
+        transfers = select(Transfer).where(Transfer.payment_id == payment_pk).order_by(Transfer.id)
+        audit = select(AuditEntry).where(AuditEntry.payment_id == payment_pk).order_by(AuditEntry.id)
+        return Details(
+            payment,
+            session.scalars(transfers).all(),
+            _webhooks(session, payment_pk),
+            session.scalars(audit).all(),
+        )
+
+
+def _found_by(q: str) -> ColumnElement[bool]:
+    """A range and no LIKE: it uses the index, heeds the case on every database, and knows no wildcards."""
+    wallets = select(Wallet.id).where(Wallet.number == q)
+    return or_(
+        Payment.payment_id == q,
+        Payment.user_wallet.between(q, q + _LAST_CHARACTER),
+        Payment.wallet_id.in_(wallets),
+    )
+
+
+def _webhooks(session: Session, payment_pk: int) -> list[tuple[Webhook, Sequence[WebhookAttempt]]]:
+    webhooks = session.scalars(select(Webhook).where(Webhook.payment_id == payment_pk).order_by(Webhook.id)).all()
+    attempts: dict[int, list[WebhookAttempt]] = {webhook.id: [] for webhook in webhooks}
+    query = select(WebhookAttempt).where(WebhookAttempt.webhook_id.in_(attempts)).order_by(WebhookAttempt.id)
+    for attempt in session.scalars(query) if attempts else ():
+        attempts[attempt.webhook_id].append(attempt)
+    return [(webhook, attempts[webhook.id]) for webhook in webhooks]
