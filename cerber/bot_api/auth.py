@@ -79,7 +79,7 @@ def payment(fields: Fields) -> tuple[int, Found | None]:
 _SIGNER = (Merchant.id, Merchant.version, Merchant.blocked_at)
 
 
-def _payments(payment_id: str | None) -> Select[Any]:
+def _payments(payment_id: str | None) -> Select[*tuple[Any, ...]]:
     columns = (Payment.id, Payment.status, Payment.due_at, Payment.merchant_id, Merchant.version, Merchant.blocked_at)
     return select(*columns).join(Merchant).where(Payment.payment_id == payment_id)
 

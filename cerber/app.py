@@ -1,0 +1,48 @@
+"""create_app(): the only place that wires things together."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+
+from flask import Flask
+from flask_migrate import Migrate
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from cerber import bot_api, cli, config, context, dashboard, database, health, models
+from cerber.config import ROOT, BadSetting, Settings
+
+__all__ = ["create_app", "models"]
+
+
+def create_app(env: Mapping[str, str] | None = None) -> Flask:
+    """The gateway as a Flask app, set up from `env` (by default the process's environment).
+
+    A bad setting ends the process with one line that names the variable, where `env` is the process's own; else it
+    raises BadSetting.
+    """
+    try:
+        settings = config.from_environment(os.environ if env is None else env)
+    except BadSetting as error:
+        if env is not None:
+            raise
+        sys.exit(str(error))
+    return _wire(settings)
+
+
+def _wire(settings: Settings) -> Flask:
+    app = Flask("cerber", root_path=str(ROOT), instance_path=str(ROOT / "instance"))
+    app.config["SECRET_KEY"] = settings.secret_key
+    app.url_map.merge_slashes = False  # a redirect would turn a POST into a GET
+    if settings.on_pythonanywhere:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
+    (ROOT / "instance").mkdir(exist_ok=True)
+    context.install(app, settings)
+    database.init_app(app, settings)
+    Migrate(app, database.db, directory=str(ROOT / "migrations"))
+    bot_api.init_app(app)
+    dashboard.init_app(app)
+    health.init_app(app)
+    cli.init_app(app)
+    return app

@@ -1,0 +1,242 @@
+"""The commands of INTERFACES.md: thin, each calls a service. An error is one line on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import UTC, timedelta
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar
+
+import click
+from flask import Flask, current_app
+from flask.cli import AppGroup, with_appcontext
+from sqlalchemy.exc import DBAPIError
+
+from cerber import delivery, money, signing
+from cerber.bot_api.schemas import identifier
+from cerber.errors import CerberError
+from cerber.services import checks, merchants, operators, wallets
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+merchant = AppGroup("merchant", help="Merchants and their secrets.")
+wallet = AppGroup("wallet", help="Wallets that payers send to.")
+operator = AppGroup("operator", help="People who decide payments.")
+
+
+def init_app(app: Flask) -> None:
+    for command in (merchant, wallet, operator, deliver, doctor):
+        app.cli.add_command(command)
+
+
+def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
+    """Makes what went wrong one line and exit status 1, never a traceback."""
+
+    @wraps(command)
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return command(*args, **kwargs)
+        except CerberError as error:
+            raise click.ClickException(error.message) from None
+        except DBAPIError as error:
+            cause = str(error.orig).splitlines()[0]
+            raise click.ClickException(f"The database refused: {cause}. `flask doctor` says more.") from None
+        except ValueError as error:
+            raise click.ClickException(str(error)) from None
+
+    return run
+
+
+def _id(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    try:
+        return identifier(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+def _sum(context: click.Context, parameter: click.Parameter, value: str | None) -> int | None:
+    try:
+        return None if value is None else money.parse_sum(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@merchant.command("add")
+@click.argument("merch_id", callback=_id)
+@click.option("--name", default="")
+@click.option("--secrets-stdin", is_flag=True, help="Take both secrets from a JSON object on standard input.")
+@plain_errors
+def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
+    """Adds a merchant and shows its secrets, once."""
+    given = _given_secrets() if secrets_stdin else None
+    payment, balance = given or (signing.new_secret(), signing.new_secret())
+    merchants.add(merch_id, name, payment, balance)
+    _print({"merch_id": merch_id, "payment_secret": payment, "balance_secret": balance})
+
+
+@merchant.command("rotate")
+@click.argument("merch_id")
+@click.argument("kind", type=click.Choice(merchants.KINDS))
+@click.option("--overlap-hours", type=click.FloatRange(0, 720), default=24.0, show_default=True)
+@plain_errors
+def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
+    """Makes a new secret; the old one stays valid for the overlap (0 for a leak)."""
+    rotation = merchants.rotate(merch_id, kind, timedelta(hours=overlap_hours))
+    until = rotation.old_valid_until.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    _print({"merch_id": merch_id, "kind": kind, "secret": rotation.secret, "old_valid_until": until})
+
+
+@merchant.command("block")
+@click.argument("merch_id")
+@plain_errors
+def merchant_block(merch_id: str) -> None:
+    """Refuses a merchant's requests from the next one on."""
+    merchants.set_blocked(merch_id, blocked=True)
+
+
+@merchant.command("unblock")
+@click.argument("merch_id")
+@plain_errors
+def merchant_unblock(merch_id: str) -> None:
+    """Lets a merchant's requests in again."""
+    merchants.set_blocked(merch_id, blocked=False)
+
+
+@merchant.command("list")
+@click.option("--json", "as_json", is_flag=True)
+@plain_errors
+def merchant_list(as_json: bool) -> None:
+    """Lists the merchants."""
+    rows = [
+        {"merch_id": row.merch_id, "name": row.name, "blocked": row.blocked_at is not None}
+        for row in merchants.list_all()
+    ]
+    _table(rows, as_json)
+
+
+@wallet.command("add")
+@click.argument("number", callback=_id)
+@click.argument("link")
+@click.option("--label", default="")
+@click.option("--daily-limit", callback=_sum, help="In manat; without it there is none.")
+@plain_errors
+def wallet_add(number: str, link: str, label: str, daily_limit: int | None) -> None:
+    """Adds a wallet, active at once."""
+    if not link.startswith(("https://", "http://")) or len(link) > 1000:
+        raise click.BadParameter("LINK must be an http or https address of at most 1000 characters")
+    wallets.add(number, link, label, daily_limit)
+
+
+@wallet.command("pause")
+@click.argument("number")
+@plain_errors
+def wallet_pause(number: str) -> None:
+    """Stops new payments from taking a wallet."""
+    wallets.set_paused(number, paused=True)
+
+
+@wallet.command("resume")
+@click.argument("number")
+@plain_errors
+def wallet_resume(number: str) -> None:
+    """Lets new payments take a wallet again."""
+    wallets.set_paused(number, paused=False)
+
+
+@wallet.command("list")
+@click.option("--json", "as_json", is_flag=True)
+@plain_errors
+def wallet_list(as_json: bool) -> None:
+    """Lists the wallets. Sums in manat."""
+    rows = [
+        {
+            "number": row.number,
+            "link": row.link,
+            "label": row.label,
+            "daily_limit": None if row.daily_limit is None else money.text(row.daily_limit),
+            "paused": row.paused_at is not None,
+        }
+        for row in wallets.list_all()
+    ]
+    _table(rows, as_json)
+
+
+@operator.command("add")
+@click.argument("username", callback=_id)
+@click.option("--role", type=click.Choice(["operator", "admin"]), default="operator", show_default=True)
+@click.option("--password-stdin", is_flag=True)
+@plain_errors
+def operator_add(username: str, role: str, password_stdin: bool) -> None:
+    """Adds an operator; asks for the password where it is not piped."""
+    piped = password_stdin or not sys.stdin.isatty()
+    password = (
+        sys.stdin.readline().rstrip("\n")
+        if piped
+        else click.prompt("Password", hide_input=True, confirmation_prompt=True)
+    )
+    operators.add(username, password, role)
+
+
+@operator.command("list")
+@click.option("--json", "as_json", is_flag=True)
+@plain_errors
+def operator_list(as_json: bool) -> None:
+    """Lists the operators."""
+    _table([{"username": row.username, "role": row.role} for row in operators.list_all()], as_json)
+
+
+@click.command("deliver")
+@click.option("--once", is_flag=True, help="Send what is due, then exit: for a scheduled task.")
+@click.option("--seconds", type=click.FloatRange(0), help="With --once: stop claiming after so many seconds.")
+@with_appcontext
+@plain_errors
+def deliver(once: bool, seconds: float | None) -> None:
+    """Sends webhooks, until SIGTERM or SIGINT."""
+    if seconds is not None and not once:
+        raise click.UsageError("--seconds goes with --once")
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    if once:
+        delivery.run_once(app, seconds)
+    else:
+        delivery.run(app)
+
+
+@click.command("doctor")
+@click.option("--json", "as_json", is_flag=True)
+@with_appcontext
+@plain_errors
+def doctor(as_json: bool) -> None:
+    """Checks that all is there that a gateway needs; exits 1 where something is wrong, with what to do."""
+    findings = checks.diagnose()
+    well = all(finding.ok for finding in findings)
+    if as_json:
+        _print({"ok": well, "checks": [asdict(finding) for finding in findings]})
+    else:
+        for finding in findings:
+            click.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.name}: {finding.message}")
+    sys.exit(0 if well else 1)
+
+
+def _given_secrets() -> tuple[str, str]:
+    try:
+        given = json.load(sys.stdin)
+        return str(given["payment_secret"]), str(given["balance_secret"])
+    except (ValueError, KeyError, TypeError):
+        message = 'Standard input must be {"payment_secret": "whsec_…", "balance_secret": "whsec_…"}.'
+        raise click.ClickException(message) from None
+
+
+def _table(rows: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        _print(rows)
+        return
+    for row in rows:
+        click.echo("\t".join("-" if value is None else str(value) for value in row.values()))
+
+
+def _print(value: object) -> None:
+    click.echo(json.dumps(value, ensure_ascii=False))

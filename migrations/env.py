@@ -1,0 +1,33 @@
+"""How migrations reach the database: over the app's own engine, on a connection of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from alembic import context
+from sqlalchemy import create_engine
+
+import cerber.models  # noqa: F401 - makes the tables known
+from cerber.database import Base, UTCDateTime, db
+
+
+def render(kind: str, thing: Any, autogen: Any) -> str | bool:
+    """Writes our own column types so that a migration needs nothing of the code as it is later."""
+    if kind == "type" and isinstance(thing, UTCDateTime):
+        autogen.imports.add("from sqlalchemy.dialects import mysql")
+        return 'sa.DateTime().with_variant(mysql.DATETIME(fsp=6), "mysql")'
+    return False
+
+
+def run() -> None:
+    engine = create_engine(db.engine.url)
+    with engine.connect() as connection:
+        context.configure(
+            connection=connection, target_metadata=Base.metadata, render_item=render, compare_type=True
+        )
+        with context.begin_transaction():
+            context.run_migrations()
+    engine.dispose()
+
+
+run()
