@@ -90,6 +90,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         with app.app_context():
             for engine in db.engines.values():
                 _prepare_sqlite(engine, networked_disk=settings.on_pythonanywhere)
+            event.listen(db.engine, "begin", _begin_immediate)  # the reading engine has no transactions
 
 
 @contextmanager
@@ -159,7 +160,7 @@ def _prepare_sqlite(engine: Engine, *, networked_disk: bool) -> None:
         if networked_disk:
             connection.execute("PRAGMA mmap_size=0")
 
-    @event.listens_for(engine, "begin")
-    def begin(connection: Connection) -> None:
-        if connection.get_isolation_level() != "AUTOCOMMIT":
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+def _begin_immediate(connection: Connection) -> None:
+    """Takes SQLite's one lock at once: a transaction that reads first and locks later can be refused half-way."""
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -25,14 +25,6 @@ log = logging.getLogger(__name__)
 def init_app(app: Flask) -> None:
     """Serves the merchants' API, its refusals included."""
     app.before_request(_refuse_size)
-    blueprint.before_request(_refuse_form)
-    blueprint.register_error_handler(NotJson, _not_json)
-    blueprint.register_error_handler(NotAnObject, _not_an_object)
-    blueprint.register_error_handler(Invalid, _invalid)
-    blueprint.register_error_handler(WebhookBodySent, _webhook_body)
-    blueprint.register_error_handler(CerberError, problems.of)
-    blueprint.register_error_handler(DBAPIError, _unavailable)
-    blueprint.register_error_handler(PoolTimeout, _unavailable)
     app.register_error_handler(404, _routing("not_found", "There is no such call."))
     app.register_error_handler(405, _routing("method_not_allowed", "This call takes another method."))
     app.register_blueprint(blueprint)
@@ -49,6 +41,7 @@ def _refuse_size() -> Response | None:
     return problems.answer("too_large", f"A request may have at most {LARGEST} bytes.")
 
 
+@blueprint.before_request
 def _refuse_form() -> Response | None:
     if "Transfer-Encoding" in request.headers:
         _drain()
@@ -68,22 +61,33 @@ def _drain() -> None:
         left -= len(piece)
 
 
+@blueprint.errorhandler(NotJson)
 def _not_json(error: NotJson) -> Response:
     return problems.answer("not_json", "The body must be a JSON object in UTF-8, or a URL-encoded form.")
 
 
+@blueprint.errorhandler(NotAnObject)
 def _not_an_object(error: NotAnObject) -> Response:
     return problems.answer("not_an_object", "The body must be a JSON object.")
 
 
+@blueprint.errorhandler(Invalid)
 def _invalid(error: Invalid) -> Response:
     return problems.answer("invalid", "Some fields break the rules; see errors.", errors=error.errors)
 
 
+@blueprint.errorhandler(WebhookBodySent)
 def _webhook_body(error: WebhookBodySent) -> Response:
     return problems.answer(error.code, error.message, errors=[("confirm_sum", "is no field of a request")])
 
 
+@blueprint.errorhandler(CerberError)
+def _broken_rule(error: CerberError) -> Response:
+    return problems.of(error)
+
+
+@blueprint.errorhandler(DBAPIError)
+@blueprint.errorhandler(PoolTimeout)
 def _unavailable(error: Exception) -> Response:
     log.error("The database did not answer: %s", error)
     return problems.answer("unavailable", "The database can't be reached now. Nothing was changed; try again.")
