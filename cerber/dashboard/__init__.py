@@ -24,7 +24,6 @@ def init_app(app: Flask) -> None:
     """Needs the settings installed. CSRF tokens are asked for on the pages only: the bot API has its signatures."""
     with app.app_context():
         base_url = settings().base_url or ""
-        app.config["SECRET_KEY"] = settings().secret_key
     app.config.update(
         SESSION_COOKIE_NAME="cerber",
         SESSION_COOKIE_HTTPONLY=True,
