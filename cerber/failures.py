@@ -1,0 +1,63 @@
+"""How an attempt to deliver a webhook can fail, whoever's fault it is."""
+
+from __future__ import annotations
+
+import errno
+import http.client
+import ssl
+from enum import StrEnum
+
+
+class Failure(StrEnum):
+    """Why an attempt failed: for the log of attempts, the breaker and the figures."""
+
+    status = "status"  # an answer, but neither 2xx nor 3xx
+    redirect = "redirect"
+    dns = "dns"
+    refused = "refused"
+    unreachable = "unreachable"
+    timeout = "timeout"  # nothing came in time
+    too_slow = "too_slow"  # something came, but the headers weren't complete in time
+    tls = "tls"
+    reset = "reset"  # closed before the headers were complete
+    protocol = "protocol"  # no HTTP, or too much of it
+    blocked_address = "blocked_address"
+    own_dns = "own_dns"
+    own_side = "own_side"
+
+    @property
+    def ours(self) -> bool:
+        """Whether it tells nothing of the endpoint: our resolver, our proxy, our network, our limits."""
+        return self in (Failure.own_dns, Failure.own_side)
+
+
+class AttemptFailed(Exception):
+    """No answer came. No OSError, so that requests hands it on as it is. `detail` is short and printable."""
+
+    def __init__(self, failure: Failure, detail: str) -> None:
+        self.failure = failure
+        self.detail = "".join(c if c.isprintable() else "?" for c in detail[:200])
+        super().__init__(self.detail)
+
+
+def named(error: OSError | http.client.HTTPException, *, heard: bool) -> AttemptFailed:
+    """What broke a connection, in our terms. `heard`: some of an answer had come."""
+    match error:
+        case TimeoutError() if heard:
+            return AttemptFailed(Failure.too_slow, "the headers weren't complete in time")
+        case TimeoutError():
+            return AttemptFailed(Failure.timeout, "no answer in time")
+        case ssl.SSLCertVerificationError():
+            return AttemptFailed(Failure.tls, error.verify_message)
+        case ssl.SSLError():
+            return AttemptFailed(Failure.tls, error.reason or str(error))
+        case ConnectionRefusedError():
+            return AttemptFailed(Failure.refused, "connection refused")
+        case ConnectionError():
+            return AttemptFailed(Failure.reset, str(error))
+        case http.client.HTTPException():
+            return AttemptFailed(Failure.protocol, f"{type(error).__name__}: {error}")
+        case OSError(errno=errno.EHOSTUNREACH):
+            return AttemptFailed(Failure.unreachable, str(error))
+        case _:  # no network, no more sockets, a firewall of ours
+            return AttemptFailed(Failure.own_side, str(error))
