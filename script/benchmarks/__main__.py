@@ -1,0 +1,59 @@
+"""The command line of script/bench."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from pathlib import Path
+
+from benchmarks import places
+from benchmarks.rows import FULL, QUICK, ROWS, Result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="script/bench", description="Measures Cerber. Keep the machine quiet.")
+    parser.add_argument("rows", nargs="*", metavar="ROW", help=f"which rows: {', '.join(ROWS)} (all)")
+    parser.add_argument("--quick", action="store_true", help="do less: for a look, not for docs/bench.md")
+    parser.add_argument("--json", type=Path, metavar="F", help="write the results to a file, too")
+    parser.add_argument("--database", choices=("sqlite", "mariadb"), action="append", help="only this one")
+    options = parser.parse_args()
+    unknown = [name for name in options.rows if name not in ROWS]
+    if unknown:
+        parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    size = QUICK if options.quick else FULL
+    kinds = [kind for kind in places.kinds() if kind in (options.database or [kind])]
+    print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
+    print("| row | database | value | target | reached | detail |\n| --- | --- | --- | --- | --- | --- |")
+    results = []
+    for name in options.rows or list(ROWS):
+        for kind in kinds:
+            for result in _measured(name, kind, size):
+                results.append(result)
+                print(_line(result), flush=True)
+    if options.json:
+        options.json.write_text(json.dumps([asdict(r) | {"reached": r.reached} for r in results], indent=1) + "\n")
+
+
+def _measured(name: str, kind: str, size: object) -> Iterator[Result]:
+    """Each row has a database of its own."""
+    with places.place(kind) as at:
+        try:
+            yield from ROWS[name](at, size)  # type: ignore[arg-type]
+        except (OSError, ValueError, RuntimeError) as error:
+            sys.exit(f"bench: {name} on {kind}: {type(error).__name__}: {error}")
+
+
+def _line(result: Result) -> str:
+    digits = 2 if result.unit.startswith("of") else 0 if result.unit.startswith("CPU") else 1
+    target = f"≥ {result.least}" if result.least is not None else f"≤ {result.most}"
+    cells = (result.name, result.database, f"{result.value:.{digits}f} {result.unit}", target)
+    return f"| {' | '.join(cells)} | {'yes' if result.reached else '**no**'} | {result.detail} |"
+
+
+if __name__ == "__main__":
+    main()
