@@ -10,6 +10,7 @@ from typing import Any
 
 import pyotp
 import pytest
+from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
 from freezegun import freeze_time
@@ -44,6 +45,11 @@ class Browser:
     def log_in(self, username: str, password: str = PASSWORD, totp: str = "", target: str = "") -> TestResponse:
         query = f"?next={target}" if target else ""
         return self.post(f"/login{query}", username=username, password=password, totp=totp)
+
+
+@pytest.fixture(autouse=True)
+def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(operators, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @pytest.fixture
@@ -311,7 +317,7 @@ def test_the_queue_has_pages(app: Flask, shop: Shop, monkeypatch: pytest.MonkeyP
 def test_the_page_shows_the_payment_and_escapes_it(anna: Browser, shop: Shop) -> None:
     pk = shop.open("<b>x</b>", 123_450, create_time=None, create_time_text="<i>soon</i>")
     page = anna.client.get(f"/payments/{pk}").text
-    assert f"Accept: record 1{NBSP}234.50{NBSP}₼" in page
+    assert f"Accept: record 1{NBSP}234.50{NBSP}AZN" in page
     assert "<b>x" not in page
     assert "<i>soon" not in page
     assert "could not be read" in page
@@ -379,7 +385,7 @@ def test_settling_at_what_came(anna: Browser, shop: Shop) -> None:
     anna.post(f"/payments/{pk}/transfer", version=1, sum="100.50", reference="r1")
     version = shop.payment(pk).version
     page = anna.client.get(f"/payments/{pk}").text
-    assert f"Settle at 100.50{NBSP}₼" in page
+    assert f"Settle at 100.50{NBSP}AZN" in page
     assert "/cancel" not in page
     assert anna.post(f"/payments/{pk}/settle", version=version).status_code == 303
     assert (shop.payment(pk).status, shop.payment(pk).received) == ("accept", 10_050)

@@ -79,7 +79,7 @@ def ago(moment: datetime) -> str:
 
 @pages.app_template_filter("manat")
 def manat(qepik: int) -> str:
-    return money.grouped(qepik) + "\u00a0₼"
+    return money.grouped(qepik) + "\u00a0AZN"
 
 
 @pages.app_template_test("due")
