@@ -1,0 +1,260 @@
+"""Two who decide one payment at once, on each database: one wins, the other is told what the payment now is."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime, timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from cerber.context import now
+from cerber.database import reading
+from cerber.errors import CerberError, MoneyReceived, PaymentClosed, ReferenceUsed, VersionChanged
+from cerber.models import AuditEntry, Payment, Transfer, Wallet
+from cerber.services import payments
+from tests.factories import MerchantKeys, bodies, make_merchant, make_wallet, open_payment, payment
+
+ROUNDS = 4
+CONFIRM = {"status": "confirm", "payment_id": "3636363", "confirm_sum": "500"}
+CANCEL = {"status": "cancel", "payment_id": "3636363", "confirm_sum": "0"}
+CHANGE = {"payment_id": 3636363, "confirm_sum": "200", "payment_sum": "500"}
+
+
+@pytest.fixture
+def keys(app: Flask) -> MerchantKeys:
+    make_wallet(app)
+    return make_merchant(app)
+
+
+@pytest.fixture
+def pk(app: Flask, keys: MerchantKeys) -> int:
+    return open_payment(app, keys)
+
+
+def at_once(app: Flask, *deeds: Callable[[], object]) -> list[object]:
+    """Does all at the same time, each in a thread and an app context of its own; errors are results."""
+    start = threading.Barrier(len(deeds))
+
+    def run(deed: Callable[[], object]) -> object:
+        with app.app_context():
+            start.wait(10)
+            try:
+                return deed()
+            except CerberError as error:
+                return error
+
+    with ThreadPoolExecutor(len(deeds)) as pool:
+        return list(pool.map(run, deeds))
+
+
+def lost(results: list[object]) -> list[CerberError]:
+    return [result for result in results if isinstance(result, CerberError)]
+
+
+def transfers(app: Flask, pk: int) -> list[int]:
+    with app.app_context(), reading() as session:
+        return list(session.scalars(select(Transfer.sum).filter_by(payment_id=pk).order_by(Transfer.id)))
+
+
+def told(app: Flask) -> list[object]:
+    return [json.loads(body) for body in bodies(app)]
+
+
+def audited(app: Flask, pk: int) -> list[str]:
+    with app.app_context(), reading() as session:
+        return list(session.scalars(select(AuditEntry.action).filter_by(payment_id=pk).order_by(AuditEntry.id)))
+
+
+def expected(app: Flask) -> int:
+    with app.app_context(), reading() as session:
+        return session.scalars(select(Wallet.expected)).one()
+
+
+class Clocks:
+    """A clock for each thread: who decides at the last moment races with the clock that has just struck."""
+
+    def __init__(self) -> None:
+        self.mine = threading.local()
+
+    def __call__(self) -> datetime:
+        return getattr(self.mine, "at", None) or now()
+
+    def at(self, moment: datetime, deed: Callable[[], object]) -> Callable[[], object]:
+        def then() -> object:
+            self.mine.at = moment
+            return deed()
+
+        return then
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
+    clocks = Clocks()
+    monkeypatch.setattr(payments, "now", clocks)
+    return clocks
+
+
+def test_two_operators_accept_at_once(app: Flask, pk: int) -> None:
+    results = at_once(
+        app, lambda: payments.accept(pk, 1, "operator:ayla"), lambda: payments.accept(pk, 1, "operator:murad")
+    )
+    (error,) = lost(results)
+    assert isinstance(error, VersionChanged)
+    assert error.payment_status == "accept"
+    assert transfers(app, pk) == [500_00]
+    assert told(app) == [CONFIRM]
+    assert audited(app, pk) == ["operator_accept"]
+    assert (payment(app, pk).status, payment(app, pk).received, payment(app, pk).version) == ("accept", 500_00, 2)
+    assert expected(app) == 0
+
+
+def test_one_operator_accepts_while_another_cancels(app: Flask, pk: int) -> None:
+    results = at_once(
+        app, lambda: payments.accept(pk, 1, "operator:ayla"), lambda: payments.cancel(pk, 1, "operator:murad")
+    )
+    (error,) = lost(results)
+    assert isinstance(error, VersionChanged)
+    status = payment(app, pk).status
+    assert error.payment_status == status
+    assert told(app) == [CONFIRM if status == "accept" else CANCEL]
+    assert transfers(app, pk) == ([500_00] if status == "accept" else [])
+    assert expected(app) == 0
+
+
+def test_a_settlement_never_takes_a_sum_that_its_operator_did_not_see(app: Flask, pk: int) -> None:
+    with app.app_context():
+        payments.record_transfer(pk, 1, "operator:ayla", 200_00)
+    results = at_once(
+        app,
+        lambda: payments.settle(pk, 2, "operator:ayla"),
+        lambda: payments.record_transfer(pk, 2, "operator:murad", 100_00),
+    )
+    (error,) = lost(results)
+    assert isinstance(error, VersionChanged)
+    became = payment(app, pk)
+    assert (became.status, became.received) in [("accept", 200_00), ("confirming", 300_00)]
+    assert error.payment_status == became.status
+    assert len(told(app)) == 2
+    assert expected(app) == (0 if became.status == "accept" else 200_00)
+
+
+@pytest.mark.parametrize("reference", [None, "M10-1"])
+def test_a_double_click_records_one_transfer(app: Flask, pk: int, reference: str | None) -> None:
+    def click() -> None:
+        payments.record_transfer(pk, 1, "operator:ayla", 200_00, reference)
+
+    results = at_once(app, *[click] * 6)
+    assert [type(error) for error in lost(results)] == [VersionChanged] * 5
+    with app.app_context(), pytest.raises(VersionChanged):  # and the slow second click
+        click()
+    assert transfers(app, pk) == [200_00]
+    assert told(app) == [CHANGE]
+    assert (payment(app, pk).received, payment(app, pk).version) == (200_00, 2)
+    assert expected(app) == 300_00
+
+
+def test_one_reference_counts_once_for_a_wallet_whoever_types_it(app: Flask, keys: MerchantKeys, pk: int) -> None:
+    other = open_payment(app, keys, payment_id="2", sum="400")
+    results = at_once(
+        app,
+        lambda: payments.record_transfer(pk, 1, "operator:ayla", 200_00, "M10-1"),
+        lambda: payments.record_transfer(other, 1, "operator:murad", 200_00, "M10-1"),
+    )
+    (error,) = lost(results)
+    assert isinstance(error, ReferenceUsed)
+    assert transfers(app, pk) + transfers(app, other) == [200_00]
+    assert len(told(app)) == 1
+    assert sorted([payment(app, pk).version, payment(app, other).version]) == [1, 2]
+    assert expected(app) == 700_00
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_an_operator_against_the_time_to_live(app: Flask, pk: int, clocks: Clocks, _round: int) -> None:
+    due = payment(app, pk).due_at
+    assert due is not None
+    results = at_once(
+        app,
+        clocks.at(due - timedelta(microseconds=1), lambda: payments.accept(pk, 1, "operator:ayla")),
+        clocks.at(due, lambda: payments.expire_due()),
+    )
+    became = payment(app, pk)
+    assert became.version == 2
+    assert expected(app) == 0
+    if became.status == "accept":
+        assert results == [None, 0]
+        assert (transfers(app, pk), told(app)) == ([500_00], [CONFIRM])
+        return
+    assert isinstance(results[0], VersionChanged)
+    assert (results[0].payment_status, results[1], became.cancel_cause) == ("cancel", 1, "expired")
+    assert (transfers(app, pk), told(app)) == ([], [CANCEL])
+
+
+def test_an_operator_who_comes_after_the_time_is_told_so(app: Flask, pk: int, clocks: Clocks) -> None:
+    due = payment(app, pk).due_at
+    assert due is not None
+    deeds = [lambda: payments.accept(pk, 1, "operator:ayla"), lambda: payments.cancel(pk, 1, "operator:murad")]
+    results = at_once(app, *(clocks.at(due, deed) for deed in deeds), clocks.at(due, lambda: payments.expire(pk)))
+    assert [type(error) for error in lost(results)] == [VersionChanged] * 2
+    assert payment(app, pk).cancel_cause == "expired"
+    assert (transfers(app, pk), told(app), audited(app, pk)) == ([], [CANCEL], ["expire"])
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_a_merchants_cancel_against_an_operator(app: Flask, pk: int, _round: int) -> None:
+    results = at_once(
+        app,
+        lambda: payments.merchant_update(pk, "merchant:shop-1", accept=False),
+        lambda: payments.accept(pk, 1, "operator:ayla"),
+    )
+    became = payment(app, pk)
+    assert became.version == 2
+    assert expected(app) == 0
+    (error,) = lost(results)
+    assert error.payment_status == became.status
+    if became.status == "accept":
+        assert isinstance(error, PaymentClosed)
+        assert (transfers(app, pk), told(app)) == ([500_00], [CONFIRM])
+        return
+    assert isinstance(error, VersionChanged)
+    assert became.cancel_cause == "merchant"
+    assert (transfers(app, pk), told(app)) == ([], [CANCEL])
+
+
+def test_a_merchants_cancel_against_the_first_transfer(app: Flask, pk: int) -> None:
+    results = at_once(
+        app,
+        lambda: payments.merchant_update(pk, "merchant:shop-1", accept=False),
+        lambda: payments.record_transfer(pk, 1, "operator:ayla", 200_00),
+    )
+    became = payment(app, pk)
+    (error,) = lost(results)
+    assert error.payment_status == became.status
+    assert isinstance(error, MoneyReceived if became.status == "confirming" else VersionChanged)
+    assert told(app) == [CHANGE if became.status == "confirming" else CANCEL]
+
+
+def test_many_merchants_cancels_at_once_send_one_webhook(app: Flask, pk: int) -> None:
+    results = at_once(app, *[lambda: payments.merchant_update(pk, "merchant:shop-1", accept=False)] * 8)
+    assert results == ["cancel"] * 8
+    assert told(app) == [CANCEL]
+    assert audited(app, pk) == ["merchant_cancel"]
+
+
+def test_one_transfer_is_voided_once(app: Flask, pk: int) -> None:
+    with app.app_context():
+        payments.record_transfer(pk, 1, "operator:ayla", 200_00)
+        with reading() as session:
+            transfer = session.scalars(select(Transfer.id).filter_by(payment_id=pk)).one()
+    results = at_once(app, *[lambda: payments.void_transfer(pk, transfer, 2, "operator:admin", "typed wrong")] * 4)
+    assert [type(error) for error in lost(results)] == [VersionChanged] * 3
+    assert payment(app, pk).received == 0
+    assert told(app) == [CHANGE, CHANGE | {"confirm_sum": "0"}]
+    assert expected(app) == 500_00
+    with app.app_context(), reading() as session:
+        assert session.scalars(select(Payment.status)).one() == "confirming"
+        assert session.scalars(select(Wallet.received_today)).one() == 0
