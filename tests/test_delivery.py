@@ -1,0 +1,212 @@
+"""Webhooks on their way: a real worker process, a real database, real sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+from standardwebhooks import Webhook as StandardWebhook
+
+from cerber.config import ROOT
+from cerber.context import now
+from cerber.database import db, reading
+from cerber.models import Payment, Webhook, WebhookAttempt, Worker
+from cerber.services import merchants, outbox, payments
+from tests.factories import MerchantKeys, call, make_merchant, make_wallet, open_payment
+from tests.shop import Shop, open_shop
+
+
+@pytest.fixture
+def shop() -> Iterator[tuple[Shop, str]]:
+    with open_shop() as opened:
+        yield opened
+
+
+@pytest.fixture
+def keys(app: Flask) -> MerchantKeys:
+    make_wallet(app)
+    return make_merchant(app)
+
+
+@contextmanager
+def worker(env: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    command = [sys.executable, "-m", "flask", "deliver", *arguments]
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=os.environ | env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def until(condition: Callable[[], Any], seconds: float = 20) -> None:
+    ends = time.monotonic() + seconds
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < ends, "it never came true"
+        pause.wait(0.05)
+
+
+def states(app: Flask) -> list[str]:
+    with app.app_context(), reading() as session:
+        return list(session.scalars(select(Webhook.state).order_by(Webhook.id)))
+
+
+def decide(app: Flask, key: int, *amounts: int) -> None:
+    """Records transfers, in qəpik, one after the other."""
+    with app.app_context():
+        for version, amount in enumerate(amounts, start=1):
+            payments.record_transfer(key, version, "operator:a", amount)
+
+
+def test_a_webhook_arrives_signed_in_both_ways_and_in_order(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    counter.statuses = [500]
+    key = open_payment(app, keys, callback_url=url)
+    decide(app, key, 200_00, 300_00)
+    with worker(env) as process:
+        arrivals = counter.wait_for(3)
+        until(lambda: states(app) == ["delivered", "delivered"])
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    changed = b'{"payment_id": 3636363, "confirm_sum": "200", "payment_sum": "500"}'
+    accepted = b'{"status": "confirm", "payment_id": "3636363", "confirm_sum": "500"}'
+    assert [arrival.body for arrival in arrivals] == [changed, changed, accepted]
+    assert arrivals[0].headers["webhook-id"] == arrivals[1].headers["webhook-id"]
+    for arrival in arrivals:
+        assert arrival.is_signed_with(keys.payment_secret)
+        StandardWebhook(keys.payment_secret).verify(arrival.body, arrival.headers)
+    with app.app_context(), reading() as session:
+        outcomes = list(session.scalars(select(WebhookAttempt.outcome).order_by(WebhookAttempt.id)))
+        assert outcomes == ["500", "200", "200"]
+        assert session.scalars(select(Worker)).all()
+
+
+def test_once_sends_what_is_due_and_exits(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    for number in range(5):
+        decide(app, open_payment(app, keys, payment_id=str(number), callback_url=url), 500_00)
+    with worker(env, "--once") as process:
+        assert process.wait(30) == 0
+    assert len(counter.arrivals) == 5
+    assert states(app) == ["delivered"] * 5
+
+
+def test_a_worker_expires_payments(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    key = open_payment(app, keys, callback_url=url)
+    with app.app_context():
+        db.session.get_one(Payment, key).due_at = now() - timedelta(seconds=1)
+        db.session.commit()
+    with worker(env, "--once") as process:
+        assert process.wait(30) == 0
+    assert json.loads(counter.arrivals[0].body)["status"] == "cancel"
+
+
+def test_what_is_refused_for_good_or_too_often_is_given_up_and_can_be_sent_again(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    counter.statuses = [410, 500, 500, 500]
+    decide(app, open_payment(app, keys, payment_id="1", callback_url=url), 500_00)
+    with worker(env) as process:
+        until(lambda: states(app) == ["given_up"])
+        decide(app, open_payment(app, keys, payment_id="2", callback_url=url), 500_00)
+        until(lambda: states(app) == ["given_up", "given_up"])
+        assert len(counter.arrivals) == 4
+        with app.app_context(), reading() as session:
+            first = session.scalars(select(Webhook.id).order_by(Webhook.id)).first()
+        with app.app_context():
+            outbox.resend(first, "operator:a")
+        counter.wait_for(5)
+        until(lambda: states(app) == ["delivered", "given_up"])
+        process.send_signal(signal.SIGINT)
+        assert process.wait(20) == 0
+    assert counter.arrivals[4].headers["webhook-id"] == counter.arrivals[0].headers["webhook-id"]
+    assert counter.arrivals[4].body == counter.arrivals[0].body
+
+
+def test_a_worker_killed_between_send_and_record_loses_nothing(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    counter.gate.clear()
+    key = open_payment(app, keys, callback_url=url)
+    decide(app, key, 200_00, 300_00)
+    with worker(env) as process:
+        counter.wait_for(1)
+        process.send_signal(signal.SIGKILL)
+        process.wait(20)
+    assert states(app) == ["due", "due"]
+    with app.app_context(), reading() as session:
+        held = session.scalars(select(Webhook.due_at).order_by(Webhook.id)).first()
+        assert held - now() <= timedelta(seconds=30)
+    _end_leases(app)
+    counter.gate.set()
+    with worker(env, "--once") as process:
+        assert process.wait(30) == 0
+    sums = [json.loads(arrival.body)["confirm_sum"] for arrival in counter.arrivals]
+    assert sums == ["200", "200", "500"]
+    assert states(app) == ["delivered", "delivered"]
+
+
+def test_a_rotation_reaches_the_webhooks_with_the_first_request_signed_anew(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    with app.app_context():
+        new = merchants.rotate(keys.merch_id, "payment", timedelta(hours=24)).secret
+    decide(app, open_payment(app, keys, payment_id="1", callback_url=url), 500_00)
+    with worker(env) as process:
+        first = counter.wait_for(1)[0]
+        call(app.test_client(), "GET", "get_status", new, {"payment_id": "1"})
+        decide(app, open_payment(app, keys, payment_id="2", callback_url=url), 500_00)
+        second = counter.wait_for(2)[1]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    assert first.is_signed_with(keys.payment_secret)
+    assert len(first.headers["webhook-signature"].split()) == 2
+    for secret in (keys.payment_secret, new):
+        StandardWebhook(secret).verify(first.body, first.headers)
+    assert second.is_signed_with(new)
+
+
+def test_two_workers_claim_nothing_twice(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    for number in range(40):
+        decide(app, open_payment(app, keys, payment_id=str(number), callback_url=url), 500_00)
+    with worker(env, "--once") as one, worker(env, "--once") as two:
+        assert (one.wait(60), two.wait(60)) == (0, 0)
+    assert len(counter.arrivals) == 40
+    assert set(states(app)) == {"delivered"}
+
+
+def _end_leases(app: Flask) -> None:
+    """Lets the time of the dead worker's leases pass."""
+    with app.app_context():
+        for row in db.session.scalars(select(Webhook).where(Webhook.lease.is_not(None))):
+            row.due_at = now() - timedelta(seconds=1)
+        db.session.commit()
