@@ -1,0 +1,112 @@
+"""The commands, as a person calls them: what they print, and one line where something is wrong."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+from flask import Flask
+
+from cerber import signing
+from cerber.config import ROOT, BadSetting, from_environment
+from tests.conftest import ENV
+from tests.factories import make_merchant
+
+
+def run(app: Flask, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
+    result = app.test_cli_runner().invoke(args=list(arguments), input=stdin)
+    return result.exit_code, result.stdout, result.stderr
+
+
+def test_a_merchant_gets_two_secrets_and_a_rotation_a_third(app: Flask) -> None:
+    code, out, _ = run(app, "merchant", "add", "shop-1", "--name", "Shop")
+    added = json.loads(out)
+    assert code == 0
+    assert added["merch_id"] == "shop-1"
+    assert signing.check_secret(added["payment_secret"]) != signing.check_secret(added["balance_secret"])
+    rotated = json.loads(run(app, "merchant", "rotate", "shop-1", "balance")[1])
+    assert rotated["kind"] == "balance"
+    assert rotated["old_valid_until"].endswith("Z")
+    listed = run(app, "merchant", "list", "--json")[1]
+    assert json.loads(listed) == [{"merch_id": "shop-1", "name": "Shop", "blocked": False}]
+    assert "whsec" not in listed
+
+
+def test_a_merchant_can_move_in_with_its_secrets(app: Flask) -> None:
+    given = {"payment_secret": signing.new_secret(), "balance_secret": signing.new_secret()}
+    code, out, _ = run(app, "merchant", "add", "moved", "--secrets-stdin", stdin=json.dumps(given))
+    assert (code, json.loads(out)) == (0, {"merch_id": "moved"} | given)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "stdin", "status"),
+    [
+        (["merchant", "add", "taken"], "", 1),
+        (["merchant", "add", "x" * 65], "", 2),
+        (["merchant", "add", "new", "--secrets-stdin"], '{"payment_secret": "short"}', 1),
+        (["merchant", "add", "new", "--secrets-stdin"], '{"payment_secret": "a", "balance_secret": "b"}', 1),
+        (["merchant", "rotate", "nobody", "payment"], "", 1),
+        (["merchant", "rotate", "taken", "other"], "", 2),
+        (["wallet", "add", "1", "no-link"], "", 2),
+        (["wallet", "add", "1", "https://m10.example/1", "--daily-limit", "5,00"], "", 2),
+        (["wallet", "pause", "none"], "", 1),
+        (["operator", "add", "a", "--password-stdin"], "short\n", 1),
+        (["deliver", "--seconds", "5"], "", 2),
+    ],
+)
+def test_a_mistake_is_told_without_a_traceback(app: Flask, arguments: list[str], stdin: str, status: int) -> None:
+    make_merchant(app, "taken")
+    code, _, err = run(app, *arguments, stdin=stdin)
+    assert code == status
+    assert "Error: " in err
+    assert "Traceback" not in err
+
+
+def test_wallets_are_listed_paused_and_resumed(app: Flask) -> None:
+    assert run(app, "wallet", "add", "99450", "https://m10.example/1", "--daily-limit", "5000.50")[0] == 0
+    run(app, "wallet", "pause", "99450")
+    wallet = json.loads(run(app, "wallet", "list", "--json")[1])[0]
+    assert (wallet["daily_limit"], wallet["paused"]) == ("5000.50", True)
+    run(app, "wallet", "resume", "99450")
+    assert json.loads(run(app, "wallet", "list", "--json")[1])[0]["paused"] is False
+
+
+def test_doctor_says_what_to_do(app: Flask) -> None:
+    code, out, _ = run(app, "doctor", "--json")
+    found = {check["name"]: check for check in json.loads(out)["checks"]}
+    assert code == 1
+    assert found["schema"]["ok"]
+    assert "flask deliver" in found["worker"]["message"]
+    assert "flask wallet add" in found["wallets"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CERBER_SECRET_KEY", "short"),
+        ("CERBER_ENCRYPTION_KEYS", "x"),
+        ("CERBER_DATABASE_URL", "postgres://x"),
+        ("CERBER_PAYMENT_TTL", "-1"),
+        ("CERBER_MODE", "test"),
+        ("CERBER_TIMEZONE", "Mars/Base"),
+        ("CERBER_RETRY_SCHEDULE", "1,x"),
+        ("CERBER_POLL_INTERVAL", "nan"),
+        ("CERBER_BASE_URL", "pay.example"),
+    ],
+)
+def test_a_bad_setting_is_named(name: str, value: str) -> None:
+    with pytest.raises(BadSetting, match=f"^{name} ") as caught:
+        from_environment(ENV | {name: value})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_bad_setting_stops_the_start_with_one_line() -> None:
+    env = os.environ | ENV | {"CERBER_PAYMENT_TTL": "soon"}
+    command = [sys.executable, "-c", "import wsgi"]
+    started = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, timeout=60)
+    assert started.returncode == 1
+    assert started.stderr.strip().startswith("CERBER_PAYMENT_TTL must be")
+    assert len(started.stderr.strip().splitlines()) == 1
