@@ -45,9 +45,7 @@ def rate(port: int, requests: Sequence[bytes], clients: int = CLIENTS) -> float:
     return len(requests) / seconds
 
 
-def _client(
-    port: int, requests: Sequence[bytes], barrier: Barrier, results: multiprocessing.SimpleQueue[bytes]
-) -> None:
+def _client(port: int, requests: Sequence[bytes], barrier: Barrier, results: SimpleQueue[bytes]) -> None:
     bad, sock = b"", None
     barrier.wait()
     try:
