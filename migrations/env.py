@@ -22,9 +22,7 @@ def render(kind: str, thing: Any, autogen: Any) -> str | bool:
 def run() -> None:
     engine = create_engine(db.engine.url)
     with engine.connect() as connection:
-        context.configure(
-            connection=connection, target_metadata=Base.metadata, render_item=render, compare_type=True
-        )
+        context.configure(connection=connection, target_metadata=Base.metadata, render_item=render, compare_type=True)
         with context.begin_transaction():
             context.run_migrations()
     engine.dispose()

@@ -102,7 +102,7 @@ def _empty(url: str) -> None:
     with app.app_context(), db.engine.begin() as connection:
         connection.exec_driver_sql("SET FOREIGN_KEY_CHECKS=0")
         for table in Base.metadata.sorted_tables:
-            connection.exec_driver_sql(f"DELETE FROM {table.name}")
+            connection.execute(table.delete())
         connection.exec_driver_sql("SET FOREIGN_KEY_CHECKS=1")
     _dispose(app)
 
