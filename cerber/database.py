@@ -19,7 +19,7 @@ from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Engine, Integer, MetaData, event
 from sqlalchemy.dialects import mysql
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -29,7 +29,7 @@ from cerber.config import Settings
 P = ParamSpec("P")
 T = TypeVar("T")
 
-OUTAGES = (OperationalError, PoolTimeout)
+OUTAGES = (OperationalError, InterfaceError, PoolTimeout)
 DEADLOCK = 1213  # MySQL undid one of two transactions that waited for each other; it may simply run again
 TRIES = 5
 BUSY_SECONDS = 15

@@ -253,7 +253,12 @@ def test_keys_given_twice_are_refused_at_any_depth(client: FlaskClient, keys: Me
 
 
 def test_wrong_methods_and_chunked_bodies(client: FlaskClient, keys: MerchantKeys) -> None:
-    for method, name in (("GET", "get_wallet"), ("POST", "get_status"), ("DELETE", "get_balance")):
+    for method, name in (
+        ("GET", "get_wallet"),
+        ("POST", "get_status"),
+        ("DELETE", "get_balance"),
+        ("OPTIONS", "get_status"),
+    ):
         answer = send(client, method, name, b"{}", "")
         assert (answer.status_code, answer.json["code"]) == (405, "method_not_allowed")
         assert answer.headers["Allow"]

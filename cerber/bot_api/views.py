@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from flask import Blueprint, Response, request
 
@@ -18,8 +19,11 @@ from cerber.services import balance, payments
 
 blueprint = Blueprint("bot_api", __name__, url_prefix="/bot_api")
 
+# Served with and without the last slash, never redirected; OPTIONS is a wrong method like any other.
+_AS_SENT: dict[str, Any] = {"strict_slashes": False, "provide_automatic_options": False}
 
-@blueprint.post("/get_wallet/", strict_slashes=False)
+
+@blueprint.post("/get_wallet/", **_AS_SENT)
 def get_wallet() -> Response:
     fields = _fields()
     merchant = auth.merchant(fields, "payment")
@@ -32,7 +36,7 @@ def get_wallet() -> Response:
     )
 
 
-@blueprint.post("/update_status/", strict_slashes=False)
+@blueprint.post("/update_status/", **_AS_SENT)
 def update_status() -> Response:
     fields = _fields()
     _, found = auth.payment(fields)
@@ -45,7 +49,7 @@ def update_status() -> Response:
     return _answer(paymnet_id=number, payment_id=number, status=became)
 
 
-@blueprint.get("/get_status/", strict_slashes=False)
+@blueprint.get("/get_status/", **_AS_SENT)
 def get_status() -> Response:
     fields = _fields()
     _, found = auth.payment(fields)
@@ -56,7 +60,7 @@ def get_status() -> Response:
     return _answer(payment_id=wire.payment_number(payment_id), status=status)
 
 
-@blueprint.get("/get_balance/", strict_slashes=False)
+@blueprint.get("/get_balance/", **_AS_SENT)
 def get_balance() -> Response:
     fields = _fields()
     merchant = auth.merchant(fields, "balance")
