@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from flask import Flask
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import select
@@ -44,12 +44,12 @@ from tests.factories import CALLBACK, make_merchant, make_wallet
 MORNING = datetime(2026, 11, 24, 6, tzinfo=UTC)
 TTL, DAY = timedelta(minutes=60), timedelta(hours=24)
 ZONE = ZoneInfo("Asia/Baku")
-LIMIT = 1500_00
-SUMS = {"1": 500_00, "2": 300_00, "3": 30, "sifariş": 999_99}
+LIMIT = 1600_00
+SUMS = {"1": 500_00, "2": 30, "sifariş": 999_99}
 OPEN = ("pending", "confirming")
 
-ids = st.sampled_from(sorted(SUMS))
-amounts = st.sampled_from([1, 10, 29, 200_00, 300_00, 500_00, 1000_00])
+ids = st.sampled_from(["1", "1", "1", "2", "2", "sifariş"])
+amounts = st.sampled_from([1, 10, 200_00, 299_99, 500_00])
 Refusal = type[CerberError] | None
 moments = st.sampled_from(
     [timedelta(microseconds=1), timedelta(minutes=20), TTL, TTL - timedelta(seconds=1), timedelta(hours=22), DAY]
@@ -185,6 +185,8 @@ class Life(RuleBasedStateMachine):
         with self.app.app_context(), reading() as session:
             self.merchant = session.scalars(select(Merchant.id)).one()
         self.model: dict[str, Model] = {}
+        for payment_id in ("1", "2"):
+            self.open(payment_id)
 
     def teardown(self) -> None:
         if hasattr(self, "app"):
@@ -234,6 +236,9 @@ class Life(RuleBasedStateMachine):
             refusal = None if one.status in OPEN else PaymentClosed
             self.both(one, lambda: payments.open_payment(self.merchant, self.request(payment_id)), lambda: refusal)
             return
+        self.open(payment_id)
+
+    def open(self, payment_id: str) -> None:
         fits = self.used() + SUMS[payment_id] <= LIMIT
         if not fits:  # what is due counts as cancelled
             for one in self.model.values():
@@ -309,7 +314,7 @@ class Life(RuleBasedStateMachine):
             payment_id, lambda one, version: payments.cancel(one.key, version, "operator:ayla"), Model.operator_cancel
         )
 
-    @rule(payment_id=ids, number=st.integers(1, 3))
+    @rule(payment_id=ids, number=st.integers(1, 2))
     def admin_voids(self, payment_id: str, number: int) -> None:
         def void(one: Model, version: int) -> None:
             recorded = [transfer.id for transfer in self.rows(Transfer, payment_id=one.key)]
@@ -387,7 +392,9 @@ def test_whole_lives(sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> 
         Life,
         settings=settings(
             max_examples=30,
-            stateful_step_count=30,
+            stateful_step_count=40,
+            phases=[Phase.generate, Phase.shrink],
+            database=None,
             deadline=None,
             suppress_health_check=[HealthCheck.too_slow],
         ),
