@@ -330,6 +330,18 @@ class Life(RuleBasedStateMachine):
             version = one.version + off
             self.both(one, lambda: payments.accept(one.key, version, "operator:ayla"), lambda: VersionChanged)
 
+    @rule(payment_id=ids)
+    def late_money_that_was_a_mistake(self, payment_id: str) -> None:
+        self.merchant_cancels(payment_id)
+        self.transfer(payment_id, 1)
+        self.admin_voids(payment_id, 1)
+
+    @rule(payment_id=ids, after=st.sampled_from([DAY - timedelta(seconds=1), DAY]))
+    def the_payer_says_late_that_the_money_is_sent(self, payment_id: str, after: timedelta) -> None:
+        if (one := self.model.get(payment_id)) and self.clock.now < one.due:
+            self.clock.now = one.due + after
+            self.merchant_accepts(payment_id)
+
     @rule()
     def the_worker_expires(self) -> None:
         with self.app.app_context():
