@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import signal
 import sys
 import time
 from collections.abc import Iterator
@@ -25,6 +26,8 @@ def main() -> None:
     unknown = [name for name in options.rows if name not in ROWS]
     if unknown:
         parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(ROWS)}")
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background lets it be ignored
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))  # so that nothing is left running
     size = QUICK if options.quick else FULL
     kinds = [kind for kind in places.kinds() if kind in (options.database or [kind])]
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")

@@ -31,7 +31,7 @@ def rate(port: int, requests: Sequence[bytes], clients: int = CLIENTS) -> float:
     size = -(-len(requests) // clients)
     parts = [requests[start : start + size] for start in range(0, len(requests), size)]
     barrier, results = _fork.Barrier(len(parts) + 1), _fork.SimpleQueue()
-    processes = [_fork.Process(target=_client, args=(port, part, barrier, results)) for part in parts]
+    processes = [_fork.Process(target=_client, args=(port, part, barrier, results), daemon=True) for part in parts]
     for process in processes:
         process.start()
     barrier.wait()

@@ -55,7 +55,7 @@ def receiver() -> Iterator[Receiver]:
     try:
         yield Receiver(port)
     finally:
-        process.terminate()
+        process.kill()
         process.join()
 
 
