@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import exists, select
 from sqlalchemy.exc import IntegrityError
 
+from cerber import money
 from cerber.context import now, settings
 from cerber.database import db, reading, transaction
 from cerber.errors import NotFound, NoWalletAvailable, PaymentClosed, PaymentIdReused, ReferenceUsed, VersionChanged
@@ -214,7 +215,7 @@ def _void(payment_pk: int, transfer_pk: int, version: int, actor: str, reason: s
     transfer.live_reference = None
     today = transfer.sum if wallets.received_same_day(transfer.recorded_at, at) else 0
     _become(payment, step, at, received_today=-today)
-    audit.note(at, actor, "void", payment.id, transfer=transfer.id, sum=transfer.sum, reason=reason)
+    audit.note(at, actor, "void", payment.id, sum=money.text(transfer.sum), reason=reason)
 
 
 def _locked(payment_pk: int) -> Payment:
@@ -257,7 +258,7 @@ def _apply(
         _record(payment, step.transfer, reference, actor, at)
     changed = _become(payment, step, at, received_today=step.transfer or 0)
     if changed:
-        audit.note(at, actor, event.value, payment.id, status=step.status, received=step.received)
+        audit.note(at, actor, event.value, payment.id, status=step.status, received=money.text(step.received))
 
 
 def _record(payment: Payment, amount: int, reference: str | None, actor: str, at: datetime) -> None:
