@@ -6,8 +6,8 @@ import os
 import sys
 from collections.abc import Mapping
 
+import click
 from flask import Flask
-from flask_migrate import Migrate
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from cerber import bot_api, cli, config, context, dashboard, database, health, models
@@ -40,9 +40,16 @@ def _wire(settings: Settings) -> Flask:
     (ROOT / "instance").mkdir(exist_ok=True)
     context.install(app, settings)
     database.init_app(app, settings)
-    Migrate(app, database.db, directory=str(ROOT / "migrations"))
+    if "flask_migrate" in sys.modules or click.get_current_context(silent=True):  # a web process saves the memory
+        _add_migrations(app)
     bot_api.init_app(app)
     dashboard.init_app(app)
     health.init_app(app)
     cli.init_app(app)
     return app
+
+
+def _add_migrations(app: Flask) -> None:
+    from flask_migrate import Migrate
+
+    Migrate(app, database.db, directory=str(ROOT / "migrations"))

@@ -102,7 +102,7 @@ def _match(text: str) -> re.Match[str]:
 
 def _port(digits: str | None, scheme: str) -> int:
     """An empty port (`http://host:/`) is the default one, as RFC 3986 has it."""
-    port = int(digits[:6]) if digits else DEFAULT_PORTS[scheme]
+    port = int(digits.lstrip("0")[:6] or 0) if digits else DEFAULT_PORTS[scheme]
     if not 1 <= port <= 65535:
         raise ValueError("must have a port from 1 to 65535")
     return port

@@ -15,7 +15,7 @@ from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError
 
-from cerber import delivery, money, signing
+from cerber import money, signing
 from cerber.bot_api.schemas import identifier
 from cerber.errors import CerberError
 from cerber.services import checks, merchants, operators, wallets
@@ -198,6 +198,8 @@ def deliver(once: bool, seconds: float | None) -> None:
     """Sends webhooks, until SIGTERM or SIGINT."""
     if seconds is not None and not once:
         raise click.UsageError("--seconds goes with --once")
+    from cerber import delivery  # here, so that a web process does not carry what only the worker needs
+
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
     if once:
         delivery.run_once(app, seconds)

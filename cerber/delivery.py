@@ -24,7 +24,8 @@ from sqlalchemy import select
 
 from cerber.context import now, settings
 from cerber.database import OUTAGES, reading
-from cerber.egress import Egress
+from cerber.egress import Attempt, Egress, Failure
+from cerber.errors import Unavailable
 from cerber.models import Merchant
 from cerber.services import keyring, outbox, payments, workers
 from cerber.services.keyring import Signer
@@ -127,7 +128,7 @@ class Delivery:
     def _send(self, letter: Letter) -> None:
         """One attempt, in a thread."""
         claim, at = letter.claim, now()
-        attempt = self._egress.post(claim.url, claim.body.encode(), letter.headers)
+        attempt = self._attempt(letter)
         outcome = Outcome(
             claim=claim,
             at=at,
@@ -139,6 +140,14 @@ class Delivery:
             retry_after=attempt.retry_after,
         )
         self._finished.put(outcome)
+
+    def _attempt(self, letter: Letter) -> Attempt:
+        """Never raises: a thread that dies with its letter would hold its place for good."""
+        try:
+            return self._egress.post(letter.claim.url, letter.claim.body.encode(), letter.headers)
+        except (ValueError, RuntimeError, MemoryError) as error:
+            log.exception("Webhook %s could not be sent", letter.claim.event_id)
+            return Attempt(None, Failure.own_side, type(error).__name__, b"", None, 0.0)
 
 
 def run(app: Flask) -> None:
@@ -178,7 +187,11 @@ def _letters(claims: list[Claim]) -> list[Letter]:
         for claim in claims:
             kind = "balance" if claim.kind == "balance" else "payment"
             body = claim.body.encode()
-            headers = keyring.webhook_headers(session, signers[claim.merchant_id], kind, claim.event_id, body)
+            try:
+                headers = keyring.webhook_headers(session, signers[claim.merchant_id], kind, claim.event_id, body)
+            except Unavailable as error:  # held by its lease, and claimed again after it
+                log.error("Webhook %s is not sent: %s", claim.event_id, error.message)
+                continue
             letters.append(Letter(claim, {"Content-Type": "application/json", **headers}))
     return letters
 

@@ -14,7 +14,7 @@ from cerber.bot_api.schemas import Circumstances
 from cerber.callback_urls import parse_callback_url
 from cerber.context import now, settings
 from cerber.errors import PaymentNotFound, WebhookBodySent
-from cerber.payment_states import Status, is_due
+from cerber.payment_states import is_due
 from cerber.services import balance, payments
 
 blueprint = Blueprint("bot_api", __name__, url_prefix="/bot_api")
@@ -55,8 +55,8 @@ def get_status() -> Response:
     _, found = auth.payment(fields)
     payment_id = schemas.get_status(fields)
     payment = _known(found)
-    expired = is_due(payment.status, payment.due_at, now()) and payments.expire(payment.id)
-    status = Status.CANCEL if expired else payment.status
+    due = is_due(payment.status, payment.due_at, now())
+    status = payments.current_status(payment.id) if due else payment.status
     return _answer(payment_id=wire.payment_number(payment_id), status=status)
 
 

@@ -6,18 +6,22 @@ anyway, so a rotation or a block holds in every process from its next request on
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from datetime import datetime
 
+from cryptography.fernet import InvalidToken
 from flask import current_app
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from cerber import signing
 from cerber.context import now, vault
+from cerber.errors import Unavailable
 from cerber.models import Merchant, MerchantSecret
 from cerber.services import merchants
 
+log = logging.getLogger(__name__)
 _NOBODY = signing.new_secret()  # what a signature is checked against where there is no secret: the same work
 
 
@@ -48,7 +52,7 @@ def signed(session: Session, signer: Signer | None, kind: str, message: bytes, s
     if signer is None or signer.blocked or not any(matches[: len(keys)]):
         return False
     if matches[0] and len(keys) == 2 and not keys[0].used:
-        merchants.note_first_use(signer.id, kind)
+        merchants.note_first_use(signer.id, signer.version, kind)
     return True
 
 
@@ -63,8 +67,10 @@ def find_signer(session: Session, kind: str, message: bytes, signature: str) -> 
 
 
 def webhook_headers(session: Session, signer: Signer, kind: str, event_id: str, body: bytes) -> dict[str, str]:
-    """The signatures of one attempt, made now: contract section 5."""
+    """The signatures of one attempt, made now: contract section 5. Raises Unavailable where no secret opens."""
     keys = _valid(session, signer, kind)
+    if not keys:
+        raise Unavailable("The merchant's secret can't be opened: is a key missing from CERBER_ENCRYPTION_KEYS?")
     rotating = len(keys) == 2 and not keys[0].used
     timestamp = int(now().timestamp())
     signers = [key.secret for key in (keys if rotating else keys[:1])]
@@ -96,6 +102,10 @@ def _open(session: Session, merchant_pk: int) -> tuple[Key, ...]:
     rows = session.scalars(
         select(MerchantSecret).filter_by(merchant_id=merchant_pk).order_by(MerchantSecret.kind, MerchantSecret.slot)
     )
-    return tuple(
-        Key(row.kind, vault().open(row.sealed), row.valid_until, row.first_used_at is not None) for row in rows
-    )
+    keys = []
+    for row in rows:
+        try:
+            keys.append(Key(row.kind, vault().open(row.sealed), row.valid_until, row.first_used_at is not None))
+        except InvalidToken:  # one merchant's trouble, and not that of all whose signature is looked for
+            log.error("A secret of merchant %d can't be opened: a key is missing", merchant_pk)
+    return tuple(keys)

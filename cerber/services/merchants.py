@@ -68,11 +68,11 @@ def set_blocked(merch_id: str, *, blocked: bool) -> None:
 
 
 @transaction
-def note_first_use(merchant_pk: int, kind: str) -> None:
-    """The merchant signs with its new secret: from now on its webhooks do too."""
+def note_first_use(merchant_pk: int, version: int, kind: str) -> None:
+    """The merchant signs with what was its new secret at `version`: from now on its webhooks do too."""
     merchant = db.session.scalars(select(Merchant).filter_by(id=merchant_pk).with_for_update()).one()
     newest = db.session.scalars(select(MerchantSecret).filter_by(merchant_id=merchant_pk, kind=kind, slot=0)).one()
-    if newest.first_used_at is None:
+    if newest.first_used_at is None and merchant.version == version:
         newest.first_used_at = now()
         merchant.version += 1
 

@@ -57,10 +57,12 @@ def open_payment(merchant_pk: int, request: Request) -> Shown:
     if payment_pk is None:
         try:
             payment_pk = _open_with_room(merchant_pk, request)
-        except IntegrityError:  # an equal request was faster
-            payment_pk = _same_open(merchant_pk, request)
-    if payment_pk is None:
-        raise NotFound("There is no such payment.")
+        except (IntegrityError, NoWalletAvailable):
+            payment_pk = _same_open(
+                merchant_pk, request
+            )  # an equal request was faster, and may have filled the wallet
+            if payment_pk is None:
+                raise
     return _shown(payment_pk)
 
 
@@ -106,8 +108,19 @@ def expire(payment_pk: int) -> bool:
 
 
 def expire_due(most: int = EXPIRED_AT_ONCE) -> int:
-    """Expires what is due, the longest due first: each in a transaction of its own. How many it was."""
-    return sum(expire(payment_pk) for payment_pk in _due(most))
+    """Expires what is due, the longest due first: each in a transaction of its own. How many were due, whoever
+    expired them in the end."""
+    due = _due(most)
+    for payment_pk in due:
+        expire(payment_pk)
+    return len(due)
+
+
+def current_status(payment_pk: int) -> Status:
+    """What the payment is now, expired if it was due, by whoever was first."""
+    expire(payment_pk)
+    with reading() as session:
+        return Status(session.scalars(select(Payment.status).filter_by(id=payment_pk)).one())
 
 
 def _due(most: int) -> list[int]:
@@ -142,12 +155,12 @@ def _open(merchant_pk: int, request: Request) -> int:
 
 
 def _open_with_room(merchant_pk: int, request: Request) -> int:
-    try:
-        return _open(merchant_pk, request)
-    except NoWalletAvailable:
-        if not expire_due():  # what is due counts as cancelled, and may have held the room
-            raise
-    return _open(merchant_pk, request)
+    while True:
+        try:
+            return _open(merchant_pk, request)
+        except NoWalletAvailable:
+            if not expire_due():  # what is due counts as cancelled, and may have held the room
+                raise
 
 
 @transaction
