@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, and_, exists, func, or_, select, update
+from sqlalchemy import CursorResult, Select, and_, exists, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import aliased
 
 from cerber import retry, wire
 from cerber.callback_urls import parse_callback_url
 from cerber.context import now, settings
-from cerber.database import db, reading, transaction
+from cerber.database import db, transaction
 from cerber.errors import NotFound
 from cerber.models import Endpoint, Payment, Webhook, WebhookAttempt
 from cerber.payment_states import Kind
@@ -88,25 +88,30 @@ def claim(room: int) -> list[Claim]:
     """Claims up to `room` events that are due and that wait for no earlier one of their payment."""
     at = now()
     rows = db.session.execute(_claimable(at).limit(room).with_for_update(skip_locked=True)).all()
+    if not rows:
+        return []
     lease = secrets.token_hex(16)
-    claims = []
-    for row in rows:
-        guard = and_(Webhook.id == row.id, Webhook.due_at == row.due_at, Webhook.state == "due")
-        values = {"due_at": at + LEASE, "lease": lease}
-        claimed = db.session.execute(update(Webhook).where(guard).values(values), execution_options=_NO_SYNC)
-        if cast(CursorResult[Any], claimed).rowcount == 1:
-            claims.append(_claim(row, lease, at + LEASE))
-    return claims
+    guard = and_(Webhook.id.in_([row.id for row in rows]), Webhook.state == "due", Webhook.due_at <= at)
+    values = {"due_at": at + LEASE, "lease": lease}
+    claimed = db.session.execute(update(Webhook).where(guard).values(values), execution_options=_NO_SYNC)
+    if cast(CursorResult[Any], claimed).rowcount != len(rows):  # a server without SKIP LOCKED: some went elsewhere
+        ours = set(db.session.scalars(select(Webhook.id).filter_by(lease=lease, state="due")))
+        rows = [row for row in rows if row.id in ours]
+    return [_claim(row, lease, at + LEASE) for row in rows]
 
 
 @transaction
 def record(outcomes: Sequence[Outcome]) -> None:
     """Writes down what came of attempts: delivered, to be tried again, or given up."""
+    delivered: dict[str, list[int]] = {}
     for outcome in outcomes:
-        values = _after(outcome)
-        held = and_(Webhook.id == outcome.claim.id, Webhook.lease == outcome.claim.lease)
-        db.session.execute(update(Webhook).where(held).values(values), execution_options=_NO_SYNC)
-    db.session.add_all([_attempt(outcome) for outcome in outcomes])
+        if outcome.failure is None:
+            delivered.setdefault(outcome.claim.lease, []).append(outcome.claim.id)
+        else:
+            _set_held(outcome.claim.lease, [outcome.claim.id], _after_failure(outcome))
+    for lease, ids in delivered.items():
+        _set_held(lease, ids, {"state": "delivered", "closed_at": now()})
+    db.session.execute(insert(WebhookAttempt), [_attempt(outcome) for outcome in outcomes])
 
 
 @transaction
@@ -129,13 +134,16 @@ class Agenda:
     expiry: datetime | None
 
 
+_NEXT_EVENT = select(func.min(Webhook.due_at)).where(Webhook.state == "due").scalar_subquery()
+_NEXT_EXPIRY = select(func.min(Payment.due_at)).where(Payment.status == "pending").scalar_subquery()
+_AGENDA = select(_NEXT_EVENT, _NEXT_EXPIRY)
+
+
 def agenda() -> Agenda:
     """One statement that reads two indexes at their ends."""
-    event = select(func.min(Webhook.due_at)).where(Webhook.state == "due").scalar_subquery()
-    expiry = select(func.min(Payment.due_at)).where(Payment.status == "pending").scalar_subquery()
-    with reading() as session:
-        row = session.execute(select(event, expiry)).one()
-    return Agenda(row[0], row[1])
+    with db.engines["reads"].connect() as connection:
+        event, expiry = connection.execute(_AGENDA).one()
+    return Agenda(event, expiry)
 
 
 def _put(
@@ -201,29 +209,32 @@ def _claim(row: Any, lease: str, ends: datetime) -> Claim:
     return Claim(lease=lease, lease_ends=ends, **{name: getattr(row, name) for name in _CLAIMED})
 
 
-def _after(outcome: Outcome) -> dict[str, Any]:
+def _set_held(lease: str, ids: list[int], values: dict[str, Any]) -> None:
+    """Ends an attempt of those events that are still under this lease."""
+    held = and_(Webhook.id.in_(ids), Webhook.lease == lease)
+    ended = {"attempts": Webhook.attempts + 1, "lease": None} | values
+    db.session.execute(update(Webhook).where(held).values(ended), execution_options=_NO_SYNC)
+
+
+def _after_failure(outcome: Outcome) -> dict[str, Any]:
     at = now()
-    attempts = outcome.claim.attempts + 1
-    values: dict[str, Any] = {"attempts": attempts, "lease": None}
-    if outcome.failure is None:
-        return values | {"state": "delivered", "closed_at": at}
     again = retry.next_attempt(
-        attempts,
+        outcome.claim.attempts + 1,
         outcome.status,
         outcome.retry_after,
         at,
         schedule=settings().retry_schedule,
         chance=random.random(),  # noqa: S311 - it spreads retries, it guards nothing
     )
-    return values | ({"state": "given_up", "closed_at": at} if again is None else {"due_at": again})
+    return {"state": "given_up", "closed_at": at} if again is None else {"due_at": again}
 
 
-def _attempt(outcome: Outcome) -> WebhookAttempt:
-    return WebhookAttempt(
-        webhook_id=outcome.claim.id,
-        at=outcome.at,
-        milliseconds=outcome.milliseconds,
-        outcome=str(outcome.status or outcome.failure),
-        detail=outcome.detail[:200],
-        answer=outcome.answer.decode("utf-8", "replace").replace("\0", "\ufffd"),
-    )
+def _attempt(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "webhook_id": outcome.claim.id,
+        "at": outcome.at,
+        "milliseconds": outcome.milliseconds,
+        "outcome": str(outcome.status or outcome.failure),
+        "detail": outcome.detail[:200],
+        "answer": outcome.answer.decode("utf-8", "replace").replace("\0", "\ufffd"),
+    }
