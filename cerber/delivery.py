@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
@@ -33,7 +33,9 @@ from cerber.services.outbox import Claim, Outcome
 
 LOOK_AGAIN = 0.03
 STAY = 1.0
-HEARTBEAT = 10
+HEARTBEAT = 30
+QUICK = 250  # milliseconds
+LONGEST_ATTEMPT = timedelta(seconds=16)
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +57,8 @@ class Delivery:
             self._egress = Egress(settings().allow_private_callbacks)
         self._app = app
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="send")
-        self._finished: queue.SimpleQueue[Outcome] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
+        self._ahead = 0  # how many letters may wait for a thread
         self._in_flight = 0
         self._unrecorded: list[Outcome] = []
         self.stopping = threading.Event()
@@ -107,7 +110,7 @@ class Delivery:
 
     def _arrived(self, wait: float) -> list[Outcome]:
         """What has come back from the threads; waits so many seconds for the first."""
-        outcomes: list[Outcome] = []
+        outcomes: list[Outcome | None] = []
         try:
             outcomes.append(self._finished.get(timeout=wait) if wait else self._finished.get_nowait())
             while len(outcomes) < 4 * self._threads:
@@ -115,10 +118,14 @@ class Delivery:
         except queue.Empty:
             pass
         self._in_flight -= len(outcomes)
-        return outcomes
+        sent = [outcome for outcome in outcomes if outcome is not None]
+        if outcomes:  # letters wait in line only while everybody is quick: nothing waits behind a slow shop
+            quick = len(sent) == len(outcomes) and all(outcome.milliseconds <= QUICK for outcome in sent)
+            self._ahead = self._threads if quick else 0
+        return sent
 
     def _claim(self) -> int:
-        room = self._threads - self._in_flight
+        room = self._threads + self._ahead - self._in_flight
         letters = _letters(outbox.claim(room)) if room > 0 else []
         for letter in letters:
             self._in_flight += 1
@@ -126,8 +133,11 @@ class Delivery:
         return len(letters)
 
     def _send(self, letter: Letter) -> None:
-        """One attempt, in a thread."""
+        """One attempt, in a thread; none where the lease might end before it does."""
         claim, at = letter.claim, now()
+        if at + LONGEST_ATTEMPT > claim.lease_ends:
+            self._finished.put(None)
+            return
         attempt = self._attempt(letter)
         outcome = Outcome(
             claim=claim,

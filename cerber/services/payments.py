@@ -8,8 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
-from sqlalchemy import exists, select
+from sqlalchemy import bindparam, exists, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from cerber import money
@@ -24,6 +25,18 @@ from cerber.services import audit, outbox, wallets
 SUM_HELD_AFTER = timedelta(hours=24)
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 EXPIRED_AT_ONCE = 100
+
+
+# Built once: building a statement costs more than SQLite takes to run it.
+_INSERT = insert(Payment.__table__)  # type: ignore[arg-type]
+_KNOWN = select(
+    Payment.id, Payment.status, Payment.due_at, Payment.sum, Payment.user_wallet, Payment.callback_url
+).where(Payment.merchant_id == bindparam("merchant"), Payment.payment_id == bindparam("id"))
+_SHOWN = (
+    select(Payment.payment_id, Wallet.link, Wallet.image, Wallet.number)
+    .join(Wallet, Wallet.id == Payment.wallet_id)
+    .where(Payment.id == bindparam("pk"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,24 +147,24 @@ def _open(merchant_pk: int, request: Request) -> int:
     at = now()
     ttl = settings().payment_ttl
     due_at = at + timedelta(seconds=ttl) if ttl else None
-    payment = Payment(
-        merchant_id=merchant_pk,
-        payment_id=request.payment_id,
-        wallet_id=wallets.take(request.sum, at),
-        user_wallet=request.user_wallet,
-        sum=request.sum,
-        status=Status.PENDING.value,
-        callback_url=request.callback_url,
-        create_time=request.create_time or at,
-        create_time_text=request.create_time_text,
-        create_time_read=request.create_time is not None,
-        opened_at=at,
-        due_at=due_at,
-        holds_sum_until=due_at + SUM_HELD_AFTER if due_at else FOREVER,
-    )
-    db.session.add(payment)
-    db.session.flush()
-    return payment.id
+    row = {
+        "merchant_id": merchant_pk,
+        "payment_id": request.payment_id,
+        "wallet_id": wallets.take(request.sum, at),
+        "user_wallet": request.user_wallet,
+        "sum": request.sum,
+        "status": Status.PENDING.value,
+        "callback_url": request.callback_url,
+        "create_time": request.create_time or at,
+        "create_time_text": request.create_time_text,
+        "create_time_read": request.create_time is not None,
+        "opened_at": at,
+        "due_at": due_at,
+        "holds_sum_until": due_at + SUM_HELD_AFTER if due_at else FOREVER,
+        "received": 0,
+        "version": 1,
+    }
+    return int(db.session.connection().execute(_INSERT, row).lastrowid)
 
 
 def _open_with_room(merchant_pk: int, request: Request) -> int:
@@ -183,18 +196,17 @@ def _same_open(merchant_pk: int, request: Request) -> int | None:
         raise PaymentIdReused("This payment_id belongs to a payment with other data.", payment.status)
     if payment.status not in OPEN:
         raise PaymentClosed("This payment is closed. Use a new payment_id.", payment.status)
-    return payment.id
+    return int(payment.id)
 
 
-def _find(merchant_pk: int, payment_id: str) -> Payment | None:
-    with reading() as session:
-        return session.scalar(select(Payment).filter_by(merchant_id=merchant_pk, payment_id=payment_id))
+def _find(merchant_pk: int, payment_id: str) -> Any:
+    with db.engines["reads"].connect() as connection:
+        return connection.execute(_KNOWN, {"merchant": merchant_pk, "id": payment_id}).first()
 
 
 def _shown(payment_pk: int) -> Shown:
-    columns = (Payment.payment_id, Wallet.link, Wallet.image, Wallet.number)
-    with reading() as session:
-        return Shown(*session.execute(select(*columns).join(Wallet).where(Payment.id == payment_pk)).one())
+    with db.engines["reads"].connect() as connection:
+        return Shown(*connection.execute(_SHOWN, {"pk": payment_pk}).one())
 
 
 def _decide(

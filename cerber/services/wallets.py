@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import ColumnElement, Select, and_, case, exists, or_, select, update
+from sqlalchemy import BigInteger, Date, bindparam, case, exists, or_, select, update
 from sqlalchemy.exc import IntegrityError
 
 from cerber import qr
 from cerber.context import now, settings
-from cerber.database import db, reading, transaction
+from cerber.database import UTCDateTime, db, reading, transaction
 from cerber.errors import AlreadyExists, NotFound, NoWalletAvailable
 from cerber.models import Payment, Wallet
 from cerber.services import audit
 from cerber.timestamps import day_of
-
-_NO_SYNC = {"synchronize_session": False}  # no row of it is loaded, and on MySQL it would cost a SELECT
 
 
 @transaction
@@ -54,18 +52,18 @@ def take(payment_sum: int, at: datetime) -> int:
     tell the transfers apart. Raises NoWalletAvailable.
     """
     _wait_for_other_choices()
-    wallet_pk = db.session.scalar(_candidates(payment_sum, at))
+    asked = {"payment_sum": payment_sum, "at": at}
+    wallet_pk = db.session.scalar(_CHOICE, asked | {"today": _today(at)})
     if wallet_pk is None:
         raise NoWalletAvailable("No wallet can take this payment now. Try again later.")
-    changes = {"expected": Wallet.expected + payment_sum, "uses": Wallet.uses + 1, "last_used_at": at}
-    db.session.execute(update(Wallet).where(Wallet.id == wallet_pk).values(changes), execution_options=_NO_SYNC)
+    db.session.connection().execute(_TAKE, asked | {"wallet_pk": wallet_pk})
     return wallet_pk
 
 
 def _wait_for_other_choices() -> None:
     """On SQLite the transaction itself holds the one lock; on MySQL the choice is seen by a statement after this."""
     if db.engine.dialect.name != "sqlite":
-        db.session.execute(select(Wallet.id).order_by(Wallet.id).with_for_update())
+        db.session.execute(_ALL)
 
 
 def settle_up(wallet_pk: int, at: datetime, *, expected: int, received: int) -> None:
@@ -88,13 +86,21 @@ def _today(at: datetime) -> date:
     return day_of(at, settings().timezone)
 
 
-def _can_take(payment_sum: int, at: datetime) -> ColumnElement[bool]:
-    today = case((Wallet.received_on == _today(at), Wallet.received_today), else_=0)
-    within = or_(Wallet.daily_limit.is_(None), today + Wallet.expected + payment_sum <= Wallet.daily_limit)
-    return and_(Wallet.paused_at.is_(None), within)
-
-
-def _candidates(payment_sum: int, at: datetime) -> Select[int]:
-    taken = exists().where(Payment.wallet_id == Wallet.id, Payment.sum == payment_sum, Payment.holds_sum_until > at)
-    order = (case((taken, 1), else_=0), Wallet.last_used_at.is_not(None), Wallet.last_used_at, Wallet.id)
-    return select(Wallet.id).where(_can_take(payment_sum, at)).order_by(*order).limit(1)
+_SUM, _AT = bindparam("payment_sum", type_=BigInteger), bindparam("at", type_=UTCDateTime)
+_ON_TODAY = case((Wallet.received_on == bindparam("today", type_=Date), Wallet.received_today), else_=0)
+_WITHIN_LIMIT = or_(Wallet.daily_limit.is_(None), _ON_TODAY + Wallet.expected + _SUM <= Wallet.daily_limit)
+_SUM_UNDER_WAY = exists().where(Payment.wallet_id == Wallet.id, Payment.sum == _SUM, Payment.holds_sum_until > _AT)
+# Built once: building a statement costs more than SQLite takes to run it.
+_CHOICE = (
+    select(Wallet.id)
+    .where(Wallet.paused_at.is_(None), _WITHIN_LIMIT)
+    .order_by(case((_SUM_UNDER_WAY, 1), else_=0), Wallet.last_used_at.is_not(None), Wallet.last_used_at, Wallet.id)
+    .limit(1)
+)
+_ALL = select(Wallet.id).order_by(Wallet.id).with_for_update()
+_TAKE = (
+    update(Wallet)
+    .where(Wallet.id == bindparam("wallet_pk"))
+    .values(expected=Wallet.expected + _SUM, uses=Wallet.uses + 1, last_used_at=_AT)
+    .execution_options(synchronize_session=False)  # no wallet is loaded, and on MySQL it would cost a SELECT
+)
