@@ -186,7 +186,7 @@ def test_an_operator_against_the_time_to_live(app: Flask, pk: int, clocks: Clock
     assert became.version == 2
     assert expected(app) == 0
     if became.status == "accept":
-        assert results == [None, 0]
+        assert results[0] is None  # the other may have seen it due, and came too late
         assert (transfers(app, pk), told(app)) == ([500_00], [CONFIRM])
         return
     assert isinstance(results[0], VersionChanged)
