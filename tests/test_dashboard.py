@@ -210,7 +210,7 @@ def test_an_address_gets_a_number_of_tries_over_all_names(app: Flask, people: No
 def test_many_right_log_ins_are_no_failures(app: Flask, people: None) -> None:
     with app.app_context():
         for _ in range(operators.MOST_OF_USERNAME + 1):
-            operators.log_in("anna", PASSWORD, "", "192.0.2.1")
+            assert operators.log_in("anna", PASSWORD, "", "192.0.2.1").username == "anna"
 
 
 def test_each_code_lets_in_once(app: Flask, people: None) -> None:
