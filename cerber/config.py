@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from cryptography.fernet import Fernet
 
 from cerber import retry
+from cerber.addresses import literal_address
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_SECRET_KEY = 32
+SHORTEST_METRICS_TOKEN = 16
+
+_PROXY = re.compile(
+    r"http://(?:(?P<user>[\w.~!$&'()*+,;=%-]+:[\w.~!$&'()*+,;=%:-]*)@)?"
+    r"(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})/?",
+    re.ASCII,
+)
 
 
 class BadSetting(ValueError):
@@ -37,6 +46,9 @@ class Settings:
     delivery_threads: int
     retry_schedule: tuple[float, ...]
     base_url: str | None
+    egress_proxy: str | None
+    metrics_token: str | None
+    attempt_days: int
     on_pythonanywhere: bool
 
 
@@ -54,6 +66,9 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         delivery_threads=_read(env, "CERBER_DELIVERY_THREADS", _integer(1, 256), "16"),
         retry_schedule=_read(env, "CERBER_RETRY_SCHEDULE", _schedule, ",".join(map(str, retry.SCHEDULE))),
         base_url=_read(env, "CERBER_BASE_URL", _base_url, "") or None,
+        egress_proxy=_read(env, "CERBER_EGRESS_PROXY", _optional(proxy_url), ""),
+        metrics_token=_read(env, "CERBER_METRICS_TOKEN", _optional(_metrics_token), ""),
+        attempt_days=_read(env, "CERBER_ATTEMPT_DAYS", _integer(1, 3650), "30"),
         on_pythonanywhere="PYTHONANYWHERE_DOMAIN" in env or "PYTHONANYWHERE_SITE" in env,
     )
 
@@ -91,6 +106,32 @@ def _fernet_keys(text: str) -> tuple[str, ...]:
     except ValueError:
         raise ValueError("must be Fernet keys (32 bytes in URL-safe base64), comma-separated") from None
     return keys
+
+
+def proxy_url(text: str) -> str:
+    """An HTTP proxy's URL as it came. Raises ValueError, whose message repeats nothing: it may hold a password."""
+    match = _PROXY.fullmatch(text)
+    try:
+        if match is None or not 1 <= int(match["port"]) <= 65535:
+            raise ValueError
+        literal_address(match["host"])  # a broken one is no name either
+        match["host"].encode("idna")  # which is how long names and their labels may be
+        unquote(match["user"] or "").encode("latin-1")  # what Basic authentication can say
+    except ValueError:
+        raise ValueError(
+            "must be http://host:port or http://user:password@host:port, other characters percent-encoded"
+        ) from None
+    return text
+
+
+def _metrics_token(text: str) -> str:
+    if not re.fullmatch(f"[!-~]{{{SHORTEST_METRICS_TOKEN},}}", text):
+        raise ValueError(f"must have at least {SHORTEST_METRICS_TOKEN} characters, of visible ASCII")
+    return text
+
+
+def _optional(parse: Callable[[str], str]) -> Callable[[str], str | None]:
+    return lambda text: parse(text) if text else None
 
 
 def _one_of(*allowed: str) -> Callable[[str], str]:

@@ -95,12 +95,54 @@ def test_doctor_says_what_to_do(app: Flask) -> None:
         ("CERBER_RETRY_SCHEDULE", "1,x"),
         ("CERBER_POLL_INTERVAL", "nan"),
         ("CERBER_BASE_URL", "pay.example"),
+        ("CERBER_EGRESS_PROXY", "https://user:hunter2@proxy.example:3128"),
+        ("CERBER_EGRESS_PROXY", "socks5://proxy.example:1080"),
+        ("CERBER_EGRESS_PROXY", "user:hunter2@proxy.example:3128"),
+        ("CERBER_EGRESS_PROXY", "http://proxy.example"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2@proxy.example"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2/3@proxy.example:3128"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2@3@proxy.example:3128"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2%D1%8F@proxy.example:3128"),
+        ("CERBER_EGRESS_PROXY", "http://user@proxy.example:3128"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2@proxy.example:65536"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2@proxy.example:0"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2@256.1.1.1:3128"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2@proxy..example:3128"),
+        ("CERBER_EGRESS_PROXY", "http://user:[hunter2@proxy.example:3128"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2é@proxy.example:3128"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2@proxy.example:3128/path"),
+        ("CERBER_EGRESS_PROXY", "http://user:hunter2@proxy.example:3128\nx"),
+        ("CERBER_METRICS_TOKEN", "hunter2hunter2h"),
+        ("CERBER_METRICS_TOKEN", "hunter2 hunter2 hunter2"),
+        ("CERBER_METRICS_TOKEN", "hunter2hunter2hunter2я"),
+        ("CERBER_ATTEMPT_DAYS", "0"),
+        ("CERBER_ATTEMPT_DAYS", "3651"),
+        ("CERBER_ATTEMPT_DAYS", "1.5"),
     ],
 )
 def test_a_bad_setting_is_named(name: str, value: str) -> None:
     with pytest.raises(BadSetting, match=f"^{name} ") as caught:
         from_environment(ENV | {name: value})
     assert "\n" not in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "proxy",
+    ["http://proxy.example:3128", "http://user:p%40ss@10.0.0.1:3128", "http://u:@[::1]:8080/", "http://proxy:80"],
+)
+def test_a_proxy_is_taken_as_it_came(proxy: str) -> None:
+    assert from_environment(ENV | {"CERBER_EGRESS_PROXY": proxy}).egress_proxy == proxy
+
+
+def test_what_isnt_set_has_its_default() -> None:
+    settings = from_environment(ENV | {"CERBER_EGRESS_PROXY": "", "CERBER_METRICS_TOKEN": " "})
+    assert (settings.egress_proxy, settings.metrics_token, settings.attempt_days) == (None, None, 30)
+
+
+def test_a_metrics_token_and_days_of_attempts_are_taken() -> None:
+    settings = from_environment(ENV | {"CERBER_METRICS_TOKEN": "a" * 16, "CERBER_ATTEMPT_DAYS": "3650"})
+    assert (settings.metrics_token, settings.attempt_days) == ("a" * 16, 3650)
 
 
 def test_a_bad_setting_stops_the_start_with_one_line() -> None:
