@@ -6,9 +6,12 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from flask import Flask
 from flask_migrate import downgrade, upgrade
-from sqlalchemy import inspect
+from sqlalchemy import inspect, select
 
-from cerber.database import Base, db
+from cerber.database import Base, db, reading
+from cerber.models import Webhook
+from cerber.services import payments
+from tests.factories import make_merchant, make_wallet, open_payment
 
 
 def test_models_and_migrations_agree(app: Flask) -> None:
@@ -23,3 +26,15 @@ def test_down_and_up_again(app: Flask) -> None:
         assert set(inspect(db.engine).get_table_names()) <= {"alembic_version"}
         upgrade()
         assert set(Base.metadata.tables) <= set(inspect(db.engine).get_table_names())
+
+
+def test_events_survive_a_step_down_and_up(app: Flask) -> None:
+    make_wallet(app)
+    key = open_payment(app, make_merchant(app))
+    with app.app_context():
+        payments.cancel(key, 1, "operator:a")
+        downgrade(revision="0001")
+        upgrade()
+        with reading() as session:
+            event = session.scalars(select(Webhook)).one()
+    assert event.queued_at == event.created_at == event.scheduled_at

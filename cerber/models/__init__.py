@@ -5,12 +5,14 @@ from cerber.models.merchant import Merchant, MerchantSecret
 from cerber.models.operator import FailedLogin, Operator
 from cerber.models.payment import Payment, Transfer
 from cerber.models.wallet import Wallet
-from cerber.models.webhook import Endpoint, Webhook, WebhookAttempt, Worker
+from cerber.models.webhook import Breaker, Endpoint, Figure, Webhook, WebhookAttempt, Worker
 
 __all__ = [
     "AuditEntry",
+    "Breaker",
     "Endpoint",
     "FailedLogin",
+    "Figure",
     "Merchant",
     "MerchantSecret",
     "Operator",

@@ -13,7 +13,7 @@ from cerber.database import MYSQL_TABLE, Base, BigId
 class Wallet(Base):
     """Sums in qəpik. `expected` is what open payments on it still wait for; `received_today` counts for the local
     day `received_on`. Both change in the transaction that changes a payment, so the daily limit is one guarded
-    UPDATE away. `uses` rises with each payment that takes the wallet.
+    UPDATE away.
     """
 
     __tablename__ = "wallets"
@@ -34,6 +34,5 @@ class Wallet(Base):
     expected: Mapped[int] = mapped_column(BigInteger, default=0)
     received_today: Mapped[int] = mapped_column(BigInteger, default=0)
     received_on: Mapped[date | None]
-    uses: Mapped[int] = mapped_column(BigInteger, default=0)
     last_used_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -92,7 +92,7 @@ def claim(room: int) -> list[Claim]:
         return []
     lease = secrets.token_hex(16)
     guard = and_(Webhook.id.in_([row.id for row in rows]), Webhook.state == "due", Webhook.due_at <= at)
-    values = {"due_at": at + LEASE, "lease": lease}
+    values = {"due_at": at + LEASE, "scheduled_at": at, "lease": lease}
     claimed = db.session.execute(update(Webhook).where(guard).values(values), execution_options=_NO_SYNC)
     if cast(CursorResult[Any], claimed).rowcount != len(rows):  # a server without SKIP LOCKED: some went elsewhere
         ours = set(db.session.scalars(select(Webhook.id).filter_by(lease=lease, state="due")))
@@ -121,7 +121,8 @@ def resend(webhook_pk: int, actor: str) -> Webhook:
     if webhook is None:
         raise NotFound("There is no such webhook.")
     webhook.state, webhook.closed_at = "due", None
-    webhook.due_at, webhook.lease, webhook.attempts, webhook.by_hand = now(), None, 0, True
+    webhook.due_at = webhook.scheduled_at = webhook.queued_at = now()
+    webhook.lease, webhook.attempts, webhook.by_hand = None, 0, True
     audit.note(now(), actor, "webhook_resent", webhook.payment_id, event_id=webhook.event_id)
     return webhook
 
@@ -165,6 +166,8 @@ def _put(
         body=body,
         state="due",
         due_at=at + timedelta(seconds=settings().retry_schedule[0]),
+        scheduled_at=at,
+        queued_at=at,
         once_key=once_key,
         created_at=at,
     )
@@ -236,5 +239,6 @@ def _attempt(outcome: Outcome) -> dict[str, Any]:
         "milliseconds": outcome.milliseconds,
         "outcome": str(outcome.status or outcome.failure),
         "detail": outcome.detail[:200],
+        "headers": "",
         "answer": outcome.answer.decode("utf-8", "replace").replace("\0", "\ufffd"),
     }

@@ -101,6 +101,6 @@ _ALL = select(Wallet.id).order_by(Wallet.id).with_for_update()
 _TAKE = (
     update(Wallet)
     .where(Wallet.id == bindparam("wallet_pk"))
-    .values(expected=Wallet.expected + _SUM, uses=Wallet.uses + 1, last_used_at=_AT)
+    .values(expected=Wallet.expected + _SUM, last_used_at=_AT)
     .execution_options(synchronize_session=False)  # no wallet is loaded, and on MySQL it would cost a SELECT
 )

@@ -206,6 +206,8 @@ class Shop:
                 "body": BODY.decode(),
                 "state": "due",
                 "due_at": at - timedelta(seconds=1),
+                "scheduled_at": at,
+                "queued_at": at,
                 "attempts": 0,
                 "by_hand": False,
                 "created_at": at,
