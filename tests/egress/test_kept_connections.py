@@ -1,0 +1,196 @@
+"""Connections kept for reuse."""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from cerber import kept
+from cerber.egress import Failure
+from tests.egress.kit import BODY, HEADERS, PATIENCE, Listen, Open, Post, Resolver, head, raw
+from tests.receivers import OK, Connection, Script, answering
+
+
+def test_a_connection_is_reused(listen: Listen, post: Post) -> None:
+    receiver = listen(answering(OK, head("404 No", "Content-Length: 0"), head("204 Fine"), OK))
+    assert [post(receiver).status for _ in range(5)] == [200, 404, 204, 200, 200]
+    assert receiver.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        head("200 OK", "Transfer-Encoding: chunked") + b"2\r\nok\r\n0\r\nTrailer: x\r\n\r\n",
+        head("100 Continue") + OK,
+        head("200 OK", "Content-Length: 65536") + b"a" * 65536,
+    ],
+)
+def test_a_connection_whose_answer_came_whole_is_reused(listen: Listen, post: Post, answer: bytes) -> None:
+    receiver = listen(answering(answer))
+    assert [post(receiver).status for _ in range(3)] == [200, 200, 200]
+    assert receiver.connections == 1
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        head("200 OK", "Content-Length: 65537") + b"a" * 65537,
+        head("200 OK", "Connection: close", "Content-Length: 0"),
+        b"HTTP/1.0 200 OK\r\nContent-Length: 0\r\n\r\n",
+    ],
+)
+def test_other_connections_are_not_reused(listen: Listen, post: Post, answer: bytes) -> None:
+    receiver = listen(answering(answer))
+    assert [post(receiver).status for _ in range(3)] == [200, 200, 200]
+    assert receiver.connections == 3
+
+
+def test_a_connection_with_a_part_of_an_answer_to_come_is_not_reused(listen: Listen, post: Post) -> None:
+    def script(connection: Connection) -> None:
+        connection.request()
+        connection.send(head("200 OK", "Content-Length: 65541") + b"a" * 65536)
+        if connection.request():
+            connection.send(b"later" + OK)
+
+    receiver = listen(script)
+    assert [post(receiver).status, post(receiver).status, receiver.connections] == [200, 200, 2]
+
+
+def test_an_answer_to_nothing_is_not_taken_for_the_next_one(listen: Listen, door: Open) -> None:
+    unasked = head("500 Unasked", "Content-Length: 0")
+    answered = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.request()
+        connection.send(OK + unasked)
+        connection.request()
+        connection.send(OK)
+        answered.wait(5)
+        connection.send(unasked)
+        connection.hang()
+
+    receiver = listen(script)
+    egress = door()
+    assert [egress.post(receiver.url, BODY, HEADERS).status for _ in range(2)] == [200, 200]
+    answered.set()
+    [[kept_one]] = egress._common.kept._stacks.values()
+    assert select.select([kept_one.sock], [], [], PATIENCE)[0]  # the unasked answer has arrived
+    assert egress.post(receiver.url, BODY, HEADERS).status == 200
+    assert receiver.connections == 2
+
+
+def test_a_connection_is_not_shared_between_endpoints(listen: Listen, door: Open, resolver: Resolver) -> None:
+    receiver = listen(answering(OK))
+    egress = door()
+    for name in ("a.example.com", "b.example.com"):
+        resolver.answers(name, ["127.0.0.1"])
+        egress.post(f"http://{name}:{receiver.port}/", BODY, HEADERS)
+    assert receiver.connections == 2
+
+
+def test_a_connection_that_was_closed_meanwhile_is_replaced(listen: Listen, post: Post) -> None:
+    closed = threading.Event()
+
+    def script(connection: Connection) -> None:
+        connection.request()
+        connection.send(OK)
+        connection.sock.shutdown(socket.SHUT_RDWR)
+        closed.set()
+
+    receiver = listen(script)
+    for _ in range(3):
+        closed.clear()
+        assert post(receiver).failure is None
+        assert closed.wait(5)
+    assert (receiver.connections, len(receiver.requests)) == (3, 3)
+
+
+def second_request(then: Script) -> Script:
+    """Answers the first request on the first connection, then does this with the second; other connections answer."""
+
+    def script(connection: Connection) -> None:
+        first = connection.receiver.connections == 1
+        connection.request()
+        connection.send(OK)
+        connection.request()
+        if first:
+            then(connection)
+        else:
+            connection.send(OK)
+
+    return script
+
+
+@pytest.mark.parametrize("then", [lambda connection: None, lambda connection: connection.reset()])
+def test_a_kept_connection_that_died_is_no_failure_of_the_endpoint(listen: Listen, post: Post, then: Script) -> None:
+    receiver = listen(second_request(then))
+    assert [post(receiver).failure, post(receiver).failure] == [None, None]
+    assert receiver.connections == 2
+    assert len(receiver.requests) == 3  # the receiver may have seen the second one twice
+
+
+def test_an_answer_that_broke_off_is_not_asked_for_again(listen: Listen, post: Post) -> None:
+    receiver = listen(second_request(lambda connection: connection.send(b"H")))
+    assert [post(receiver).failure, post(receiver).failure] == [None, Failure.reset]
+    assert (receiver.connections, len(receiver.requests)) == (1, 2)
+
+
+def test_a_kept_connection_that_hangs_is_a_timeout(listen: Listen, post_hurriedly: Post) -> None:
+    receiver = listen(second_request(lambda connection: connection.hang()))
+    assert [post_hurriedly(receiver).failure, post_hurriedly(receiver).failure] == [None, Failure.timeout]
+    assert (receiver.connections, len(receiver.requests)) == (1, 2)
+
+
+def test_a_new_connection_that_dies_is_not_tried_again(listen: Listen, post: Post) -> None:
+    receiver = listen(raw(b""))
+    assert post(receiver).failure is Failure.reset
+    assert (receiver.connections, len(receiver.requests)) == (1, 1)
+
+
+def test_the_guard_holds_for_the_connection_after_a_dead_one(
+    listen: Listen, door: Open, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = listen(second_request(lambda connection: None))
+    real = socket.socket.connect
+    monkeypatch.setattr(socket.socket, "connect", lambda sock, address: real(sock, ("127.0.0.1", address[1])))
+    resolver.answers("shop.example.com", ["8.8.8.8"], ["127.0.0.1"])
+    egress = door(allow_private=False)
+    url = f"http://shop.example.com:{receiver.port}/"
+    assert egress.post(url, BODY, HEADERS).failure is None
+    assert egress.post(url, BODY, HEADERS).failure is Failure.blocked_address
+    assert receiver.connections == 1
+
+
+def test_a_connection_is_used_for_a_minute_at_most(
+    listen: Listen, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    receiver = listen(answering(OK))
+    post(receiver)
+    monkeypatch.setattr(kept, "SECONDS", 0.0)
+    post(receiver)
+    assert receiver.connections == 2
+
+
+def test_connections_kept_are_bounded_over_all_endpoints(
+    listen: Listen, post: Post, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(kept, "MOST", 2)
+    receivers = [listen(answering(OK)) for _ in range(3)]
+    for receiver in (*receivers, receivers[2], receivers[1], receivers[0]):
+        assert post(receiver).failure is None
+    assert [receiver.connections for receiver in receivers] == [2, 1, 1]
+
+
+def test_many_threads_share_one_door(listen: Listen, door: Open) -> None:
+    receivers = [listen(answering(OK)) for _ in range(4)]
+    egress = door()
+    with ThreadPoolExecutor(32) as pool:
+        attempts = list(pool.map(lambda n: egress.post(receivers[n % 4].url, str(n).encode(), HEADERS), range(800)))
+    assert [attempt for attempt in attempts if attempt.failure] == []
+    bodies = [request.partition(b"\r\n\r\n")[2] for receiver in receivers for request in receiver.requests]
+    assert sorted(map(int, bodies)) == list(range(800))
+    assert sum(receiver.connections for receiver in receivers) <= 128
