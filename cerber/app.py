@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Mapping
 
-import click
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -40,16 +39,10 @@ def _wire(settings: Settings) -> Flask:
     (ROOT / "instance").mkdir(exist_ok=True)
     context.install(app, settings)
     database.init_app(app, settings)
-    if "flask_migrate" in sys.modules or click.get_current_context(silent=True):  # a web process saves the memory
-        _add_migrations(app)
     bot_api.init_app(app)
     dashboard.init_app(app)
     health.init_app(app)
     cli.init_app(app)
+    if "flask_migrate" in sys.modules:  # somebody calls its functions; `flask db` loads it by itself
+        cli.add_migrations(app)
     return app
-
-
-def _add_migrations(app: Flask) -> None:
-    from flask_migrate import Migrate
-
-    Migrate(app, database.db, directory=str(ROOT / "migrations"))

@@ -1,4 +1,7 @@
-"""The commands of INTERFACES.md: thin, each calls a service. An error is one line on standard error."""
+"""The commands of INTERFACES.md: thin, each calls a service. An error is one line on standard error.
+
+`flask db` is Flask-Migrate's, loaded when it is called: nothing else needs Alembic's 10 MB.
+"""
 
 from __future__ import annotations
 
@@ -8,15 +11,17 @@ from collections.abc import Callable
 from dataclasses import asdict
 from datetime import UTC, timedelta
 from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
 import click
 from flask import Flask, current_app
 from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from cerber import money, signing
+from cerber import database, money, signing
 from cerber.bot_api.schemas import identifier
+from cerber.config import ROOT
 from cerber.errors import CerberError
 from cerber.services import checks, merchants, operators, wallets
 
@@ -31,6 +36,38 @@ operator = AppGroup("operator", help="People who decide payments.")
 def init_app(app: Flask) -> None:
     for command in (merchant, wallet, operator, deliver, doctor):
         app.cli.add_command(command)
+    app.cli.add_command(Migrations(app))
+
+
+class Migrations(click.Command):
+    """Stands for Flask-Migrate's group until it is called."""
+
+    def __init__(self, app: Flask) -> None:
+        super().__init__("db", help="Perform database migrations.")
+        self._app = app
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        add_migrations(self._app)
+        return self._app.cli.commands["db"].make_context(info_name, args, parent, **extra)
+
+
+class PlainGroup(click.Group):
+    """A group of commands that are not ours, with errors that are."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        return plain_errors(super().invoke)(ctx)
+
+
+def add_migrations(app: Flask) -> None:
+    """Wires Flask-Migrate: its `db` among the commands, and its functions for the app."""
+    from flask_migrate import Migrate
+
+    Migrate(app, database.db, directory=str(ROOT / "migrations"))
+    theirs = cast(click.Group, app.cli.commands["db"])
+    group = PlainGroup("db", theirs.commands, params=theirs.params, callback=theirs.callback, help=theirs.help)
+    app.cli.add_command(group)
 
 
 def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
@@ -42,13 +79,18 @@ def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
             return command(*args, **kwargs)
         except CerberError as error:
             raise click.ClickException(error.message) from None
-        except DBAPIError as error:
-            cause = str(error.orig).splitlines()[0]
-            raise click.ClickException(f"The database refused: {cause}. `flask doctor` says more.") from None
+        except (DBAPIError, PoolTimeout) as error:
+            raise click.ClickException(f"The database refused: {_cause(error)}. `flask doctor` says more.") from None
         except ValueError as error:
             raise click.ClickException(str(error)) from None
 
     return run
+
+
+def _cause(error: DBAPIError | PoolTimeout) -> str:
+    """What the driver says, in one line: MySQL's comes with a number before it."""
+    said = error.orig.args[-1] if isinstance(error, DBAPIError) and error.orig and error.orig.args else error
+    return " ".join(str(said).split()).rstrip(".")
 
 
 def _id(context: click.Context, parameter: click.Parameter, value: str) -> str:

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from flask import Flask
@@ -19,6 +22,22 @@ from tests.factories import make_merchant
 def run(app: Flask, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
     result = app.test_cli_runner().invoke(args=list(arguments), input=stdin)
     return result.exit_code, result.stdout, result.stderr
+
+
+def flask(*arguments: str, url: str, python: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+    """The command in a process of its own."""
+    env = os.environ | ENV | {"CERBER_DATABASE_URL": url}
+    command = [sys.executable, *python, "-m", "flask", *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated, empty database."""
+    shutil.copy(sqlite_template, tmp_path / "test.db")
+    return f"sqlite:///{tmp_path / 'test.db'}"
 
 
 def test_a_merchant_gets_two_secrets_and_a_rotation_a_third(app: Flask) -> None:
@@ -152,3 +171,14 @@ def test_a_bad_setting_stops_the_start_with_one_line() -> None:
     assert started.returncode == 1
     assert started.stderr.strip().startswith("CERBER_PAYMENT_TTL must be")
     assert len(started.stderr.strip().splitlines()) == 1
+
+
+def test_the_worker_carries_no_migrations_and_db_has_them(sqlite_url: str) -> None:
+    sent = flask("deliver", "--once", url=sqlite_url, python=["-X", "importtime"])
+    loaded = {line.rpartition("|")[2].strip() for line in sent.stderr.splitlines()}
+    assert sent.returncode == 0
+    assert "cerber.delivery" in loaded
+    assert not {name for name in loaded if name.partition(".")[0] in {"alembic", "flask_migrate", "mako"}}
+    assert "(head)" in flask("db", "current", url=sqlite_url).stdout
+    assert "Perform database migrations." in flask("--help", url=sqlite_url).stdout
+    assert "upgrade" in flask("db", "--help", url=sqlite_url).stdout
