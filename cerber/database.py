@@ -34,6 +34,8 @@ DEADLOCK = 1213  # MySQL undid one of two transactions that waited for each othe
 TRIES = 5
 BUSY_SECONDS = 15
 
+NO_SYNC = {"synchronize_session": False}  # for an UPDATE of rows of which none is loaded: else MySQL reads them first
+
 # Ids compare by code point on every database: MySQL's default collation would take `abc` for `ABC`.
 MYSQL_TABLE = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
 
@@ -130,6 +132,13 @@ def transaction(use_case: Callable[P, T]) -> Callable[P, T]:
 
 def is_deadlock(error: OperationalError) -> bool:
     return bool(error.orig and error.orig.args and error.orig.args[0] == DEADLOCK)
+
+
+def skips_locked(engine: Engine) -> bool:
+    """Whether the server understands SKIP LOCKED: MySQL from 8.0.1, MariaDB from 10.6."""
+    version = engine.dialect.server_version_info or (0,)
+    least = (10, 6) if getattr(engine.dialect, "is_mariadb", False) else (8, 0, 1)
+    return engine.dialect.name == "mysql" and tuple(version) >= least
 
 
 def _engine_options(settings: Settings) -> dict[str, Any]:

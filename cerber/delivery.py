@@ -1,7 +1,8 @@
 """The delivery worker: claim (commit), send with no transaction open, record (commit).
 
-One APScheduler job polls. While there is work it stays and looks again as soon as something finishes, else it
-returns and waits for its next turn. Sending happens in threads that never touch the database.
+One APScheduler job polls, in the scheduler's own thread. While there is work it stays and looks again as soon as
+something finishes, else it returns and waits for its next turn. Sending happens in threads that never touch the
+database; `lanes` says whose letter goes next.
 """
 
 from __future__ import annotations
@@ -13,29 +14,31 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 
+from apscheduler.executors.debug import DebugExecutor
+from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
-from sqlalchemy import select
 
 from cerber.context import now, settings
 from cerber.database import OUTAGES, reading
 from cerber.egress import Attempt, Egress, Failure
 from cerber.errors import Unavailable
-from cerber.models import Merchant
-from cerber.services import keyring, outbox, payments, workers
-from cerber.services.keyring import Signer
-from cerber.services.outbox import Claim, Outcome
+from cerber.lanes import Given, Lanes
+from cerber.services import claims, keyring, payments, workers
+from cerber.services.agenda import Agenda
+from cerber.services.claims import Claim, Outcome, Ready
 
-LOOK_AGAIN = 0.03
+LOOK_AGAIN = 0.03  # seconds
 STAY = 1.0
-HEARTBEAT = 30
-QUICK = 250  # milliseconds
+HEARTBEAT = 30.0
+CLOCK_WATCH = 5.0
+STOPS_WITHIN = 19.0
 LONGEST_ATTEMPT = timedelta(seconds=16)
+RECORDED_AT_ONCE = 64
 
 log = logging.getLogger(__name__)
 
@@ -48,19 +51,31 @@ class Letter:
     headers: dict[str, str]
 
 
-class Delivery:
-    """What one worker holds: its door out, its threads, and what comes back from them."""
+@dataclass(frozen=True, slots=True)
+class Unsent:
+    """A letter that must not go out any more: its lease is nearly over."""
 
-    def __init__(self, app: Flask) -> None:
-        with app.app_context():
-            self._threads = settings().delivery_threads
-            self._egress = Egress(settings().allow_private_callbacks)
+    claim: Claim
+
+
+class Delivery:
+    """What one worker holds: its door out, its threads and lanes, and what comes back from them."""
+
+    def __init__(self, app: Flask, name: str) -> None:
         self._app = app
-        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="send")
-        self._finished: queue.SimpleQueue[Outcome | None] = queue.SimpleQueue()
-        self._ahead = 0  # how many letters may wait for a thread
-        self._in_flight = 0
+        with app.app_context():
+            threads = settings().delivery_threads
+            self._egress = Egress(settings().allow_private_callbacks, settings().egress_proxy)
+            self._worker = workers.start(name)
+        self._lanes: Lanes[Letter] = Lanes(threads)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="send")
+        self._agenda = Agenda()
+        self._finished: queue.SimpleQueue[Outcome | Unsent] = queue.SimpleQueue()
         self._unrecorded: list[Outcome] = []
+        self._unsent: list[Claim] = []
+        self._held: set[int] = set()
+        self._in_flight = 0
+        self._next_beat = 0.0
         self.stopping = threading.Event()
 
     def poll(self) -> None:
@@ -73,16 +88,17 @@ class Delivery:
                 quiet = time.monotonic() - last_work
                 last_work = time.monotonic() if worked else (last_work if quiet < STAY else None)
         except OUTAGES as error:
-            log.warning("The database did not answer, and is asked again: %s", error)
+            log.warning("The database did not answer, and is asked again: %s", type(error).__name__)
 
     def step(self, wait: float) -> bool:
         """Records what finished within `wait` seconds, expires, claims and sends. Whether it did anything."""
+        self._collect(wait)
         with self._app.app_context():
-            recorded = self._record(wait)
-            agenda, at = outbox.agenda(), now()
-            expired = payments.expire_due() if _is_past(agenda.expiry, at) else 0
-            claimed = self._claim() if expired or _is_past(agenda.event, at) else 0
-        return bool(recorded or expired or claimed)
+            self._beat()
+            due = self._agenda.look()
+            expired = payments.expire_due() if due.expiry else 0
+            turned = self._turn(claims.ready() if due.event or expired else [])
+        return bool(expired or turned)
 
     def run_once(self, seconds: float | None) -> None:
         """Sends what is due, until nothing is or the time is over; then waits for what is in flight."""
@@ -93,63 +109,94 @@ class Delivery:
         self.finish()
 
     def finish(self) -> None:
-        """Waits for what is in flight and records it."""
-        self._pool.shutdown(wait=True)
-        with self._app.app_context():
-            while self._in_flight or self._unrecorded:
-                self._record(LOOK_AGAIN)
+        """Waits for what is in flight, records it, and gives back the rest. What can't be recorded within 20 s, the
+        database being away, comes free with its lease."""
+        ends = time.monotonic() + STOPS_WITHIN
+        self._lanes.close()
+        while time.monotonic() < ends:
+            self._collect(LOOK_AGAIN)
+            try:
+                with self._app.app_context():
+                    self._turn([])
+            except OUTAGES:
+                time.sleep(LOOK_AGAIN)
+            if not (self._in_flight or self._unrecorded or self._unsent):
+                break
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._agenda.close()
         self._egress.close()
 
-    def _record(self, wait: float) -> int:
-        """Writes down what has finished. Kept for the next time where the database is away."""
-        self._unrecorded += self._arrived(wait)
-        if self._unrecorded:
-            outbox.record(self._unrecorded)
-        count, self._unrecorded = len(self._unrecorded), []
-        return count
+    def mend_clock(self) -> None:
+        """The clock was set back: the next step mends what it had put off."""
+        self._next_beat = 0.0
 
-    def _arrived(self, wait: float) -> list[Outcome]:
-        """What has come back from the threads; waits so many seconds for the first."""
-        outcomes: list[Outcome | None] = []
+    def _beat(self) -> None:
+        if time.monotonic() >= self._next_beat:
+            workers.beat(self._worker)
+            workers.tidy()
+            self._next_beat = time.monotonic() + HEARTBEAT
+
+    def _collect(self, wait: float) -> None:
+        """Takes what has come back from the threads; waits so many seconds for the first."""
         try:
-            outcomes.append(self._finished.get(timeout=wait) if wait else self._finished.get_nowait())
-            while len(outcomes) < 4 * self._threads:
-                outcomes.append(self._finished.get_nowait())
+            self._take(self._finished.get(timeout=wait) if wait else self._finished.get_nowait())
+            while len(self._unrecorded) < RECORDED_AT_ONCE:
+                self._take(self._finished.get_nowait())
         except queue.Empty:
             pass
-        self._in_flight -= len(outcomes)
-        sent = [outcome for outcome in outcomes if outcome is not None]
-        if outcomes:  # letters wait in line only while everybody is quick: nothing waits behind a slow shop
-            quick = len(sent) == len(outcomes) and all(outcome.milliseconds <= QUICK for outcome in sent)
-            self._ahead = self._threads if quick else 0
-        return sent
 
-    def _claim(self) -> int:
-        room = self._threads + self._ahead - self._in_flight
-        letters = _letters(outbox.claim(room)) if room > 0 else []
-        for letter in letters:
-            self._in_flight += 1
-            self._pool.submit(self._send, letter)
-        return len(letters)
+    def _take(self, result: Outcome | Unsent) -> None:
+        self._in_flight -= 1
+        if isinstance(result, Unsent):
+            self._unsent.append(result.claim)
+        else:
+            self._unrecorded.append(result)
 
-    def _send(self, letter: Letter) -> None:
-        """One attempt, in a thread; none where the lease might end before it does."""
-        claim, at = letter.claim, now()
-        if at + LONGEST_ATTEMPT > claim.lease_ends:
-            self._finished.put(None)
-            return
-        attempt = self._attempt(letter)
-        outcome = Outcome(
-            claim=claim,
-            at=at,
-            milliseconds=round(attempt.seconds * 1000),
-            status=attempt.status,
-            failure=attempt.failure.value if attempt.failure else None,
-            detail=attempt.detail,
-            answer=attempt.answer,
-            retry_after=attempt.retry_after,
-        )
-        self._finished.put(outcome)
+    def _turn(self, ready: list[Ready]) -> bool:
+        """One transaction with the outbox, if there is a reason for it; then sends what it claimed."""
+        for letter in self._lanes.take_back(time.monotonic(), self._held):
+            self._in_flight -= 1
+            self._unsent.append(letter.claim)
+        shares = self._lanes.shares((one.endpoint_id for one in ready), time.monotonic())
+        if not (self._unrecorded or self._unsent or shares):
+            return False
+        failing = [one for one in ready if one.failing and one.endpoint_id in shares]
+        turn = claims.turn(self._unrecorded, self._unsent, shares, failing)
+        self._unrecorded, self._unsent, self._held = [], [], turn.held
+        self._send(turn.claims, {one.endpoint_id: one for one in ready})
+        return True
+
+    def _send(self, claimed: list[Claim], ready: dict[int, Ready]) -> None:
+        """Signs each with the secrets that are valid now, and puts it in its lane."""
+        with reading() as session:
+            for claim in claimed:
+                kind = "balance" if claim.kind == "balance" else "payment"
+                signer, body = ready[claim.endpoint_id].signer, claim.body.encode()
+                try:
+                    signed = keyring.webhook_headers(session, signer, kind, claim.event_id, body)
+                except Unavailable as error:
+                    self._unrecorded.append(_outcome(claim, {}, _own_side(error.message)))
+                    continue
+                self._in_flight += 1
+                self._lanes.put(claim.endpoint_id, Letter(claim, {"Content-Type": "application/json", **signed}))
+        while (given := self._lanes.next(time.monotonic())) is not None:
+            self._pool.submit(self._work, given)
+
+    def _work(self, first: Given[Letter]) -> None:
+        """In a thread: sends the letter, and then whatever the lanes have for it."""
+        given: Given[Letter] | None = first
+        while given is not None:
+            self._finished.put(self._sent(given))
+            given = self._lanes.next(time.monotonic())
+
+    def _sent(self, given: Given[Letter]) -> Outcome | Unsent:
+        letter, claim = given.letter, given.letter.claim
+        if now() + LONGEST_ATTEMPT > claim.lease_ends:
+            self._lanes.dropped(given)
+            return Unsent(claim)
+        outcome = _outcome(claim, letter.headers, self._attempt(letter))
+        self._lanes.answered(given, time.monotonic(), well=outcome.well)
+        return outcome
 
     def _attempt(self, letter: Letter) -> Attempt:
         """Never raises: a thread that dies with its letter would hold its place for good."""
@@ -157,23 +204,22 @@ class Delivery:
             return self._egress.post(letter.claim.url, letter.claim.body.encode(), letter.headers)
         except (ValueError, RuntimeError, MemoryError) as error:
             log.exception("Webhook %s could not be sent", letter.claim.event_id)
-            return Attempt(None, Failure.own_side, type(error).__name__, b"", None, 0.0)
+            return _own_side(type(error).__name__)
 
 
 def run(app: Flask) -> None:
     """`flask deliver`: until SIGTERM or SIGINT; then finishes what is in flight."""
-    delivery, stop = Delivery(app), threading.Event()
+    stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: stop.set())
+    delivery = Delivery(app, f"{socket.gethostname()}:{os.getpid()}")
     with app.app_context():
         interval = settings().poll_interval
-        worker = workers.start(f"{socket.gethostname()}:{os.getpid()}")
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # a turn that stays busy is no misfire
-    scheduler = BackgroundScheduler(timezone="UTC", job_defaults={"max_instances": 1, "coalesce": True})
-    scheduler.add_job(delivery.poll, "interval", seconds=interval, next_run_time=now())
-    scheduler.add_job(_in_context(app, lambda: workers.beat(worker)), "interval", seconds=HEARTBEAT)
+    defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
+    scheduler = BackgroundScheduler(timezone="UTC", executors={"default": DebugExecutor()}, job_defaults=defaults)
+    job = scheduler.add_job(delivery.poll, "interval", seconds=interval, next_run_time=now())
     scheduler.start()
-    stop.wait()
+    _watch_clock(stop, delivery, job)
     delivery.stopping.set()
     scheduler.shutdown(wait=True)
     delivery.finish()
@@ -181,41 +227,33 @@ def run(app: Flask) -> None:
 
 def run_once(app: Flask, seconds: float | None) -> None:
     """`flask deliver --once`: sends what is due, then returns. `seconds` bounds it."""
-    with app.app_context():
-        workers.start(f"{socket.gethostname()}:{os.getpid()} once")
-    Delivery(app).run_once(seconds)
+    Delivery(app, f"{socket.gethostname()}:{os.getpid()} once").run_once(seconds)
 
 
-def _letters(claims: list[Claim]) -> list[Letter]:
-    """Signs each attempt with the secrets that are valid now."""
-    columns = (Merchant.id, Merchant.version, Merchant.blocked_at)
-    with reading() as session:
-        wanted = {claim.merchant_id for claim in claims}
-        rows = session.execute(select(*columns).where(Merchant.id.in_(wanted)))
-        signers = {row.id: Signer(row.id, row.version, row.blocked_at is not None) for row in rows}
-        letters = []
-        for claim in claims:
-            kind = "balance" if claim.kind == "balance" else "payment"
-            body = claim.body.encode()
-            try:
-                headers = keyring.webhook_headers(session, signers[claim.merchant_id], kind, claim.event_id, body)
-            except Unavailable as error:  # held by its lease, and claimed again after it
-                log.error("Webhook %s is not sent: %s", claim.event_id, error.message)
-                continue
-            letters.append(Letter(claim, {"Content-Type": "application/json", **headers}))
-    return letters
+def _watch_clock(stop: threading.Event, delivery: Delivery, job: Job) -> None:
+    """Until it is to stop. The scheduler goes by the wall clock: set back by an hour, it would sleep for an hour."""
+    ahead = time.time() - time.monotonic()
+    while not stop.wait(CLOCK_WATCH):
+        before, ahead = ahead, time.time() - time.monotonic()
+        if ahead < before - 1:
+            delivery.mend_clock()
+            job.modify(next_run_time=now())
 
 
-def _in_context(app: Flask, job: Callable[[], None]) -> Callable[[], None]:
-    def run_job() -> None:
-        with app.app_context():
-            try:
-                job()
-            except OUTAGES as error:
-                log.warning("The database did not answer: %s", error)
-
-    return run_job
+def _own_side(detail: str) -> Attempt:
+    return Attempt(None, Failure.own_side, detail, b"", None, 0.0)
 
 
-def _is_past(moment: datetime | None, at: datetime) -> bool:
-    return moment is not None and moment <= at
+def _outcome(claim: Claim, headers: dict[str, str], attempt: Attempt) -> Outcome:
+    return Outcome(
+        claim=claim,
+        at=now() - timedelta(seconds=attempt.seconds),
+        milliseconds=round(attempt.seconds * 1000),
+        headers={name: value for name, value in headers.items() if "ignature" not in name},
+        status=attempt.status,
+        failure=attempt.failure.value if attempt.failure else None,
+        ours=attempt.failure is not None and attempt.failure.ours,
+        detail=attempt.detail,
+        answer=attempt.answer,
+        retry_after=attempt.retry_after,
+    )

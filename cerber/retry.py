@@ -33,9 +33,12 @@ def next_attempt(
     if status == 410 or attempts >= len(schedule):
         return None
     delay = schedule[attempts] * (1 + JITTER * (2 * chance - 1))
-    if status in (429, 503):
-        delay = max(delay, retry_after_seconds(retry_after, now))
-    return now + timedelta(seconds=delay)
+    return now + timedelta(seconds=max(delay, asked_wait(status, retry_after, now)))
+
+
+def asked_wait(status: int | None, retry_after: str | None, now: datetime) -> float:
+    """How many seconds the receiver asked not to be tried again: only a 429 and a 503 may ask."""
+    return retry_after_seconds(retry_after, now) if status in (429, 503) else 0.0
 
 
 def retry_after_seconds(header: str | None, now: datetime) -> float:

@@ -1,64 +1,23 @@
-"""The outbox: events are put in by the transaction that makes them, claimed under a lease, and recorded.
-
-A claim moves `due_at` to the end of its lease, so that a dead worker's events come free by themselves. A record
-counts only while its lease is the event's own: one that comes too late changes nothing but the log.
-"""
+"""The outbox: events are put in by the transaction that makes them, with their final bytes. `claims` empties it."""
 
 from __future__ import annotations
 
-import random
 import secrets
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, cast
 
-from sqlalchemy import CursorResult, Select, and_, exists, func, insert, or_, select, update
+from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
-from sqlalchemy.orm import aliased
 
-from cerber import retry, wire
+from cerber import wire
 from cerber.callback_urls import parse_callback_url
 from cerber.context import now, settings
-from cerber.database import db, transaction
+from cerber.database import NO_SYNC, db, transaction
 from cerber.errors import NotFound
-from cerber.models import Endpoint, Payment, Webhook, WebhookAttempt
+from cerber.models import Breaker, Endpoint, Payment, Webhook
 from cerber.payment_states import Kind
 from cerber.services import audit
 
-_NO_SYNC = {"synchronize_session": False}  # no row of it is loaded, and on MySQL it would cost a SELECT
-LEASE = timedelta(seconds=28)  # longer than the longest attempt (15 s), free again within 30 s
 REPEAT_BALANCE = timedelta(seconds=60)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """An event that this worker may send until `lease_ends`."""
-
-    id: int
-    lease: str
-    lease_ends: datetime
-    event_id: str
-    kind: str
-    url: str
-    body: str
-    attempts: int
-    merchant_id: int
-    endpoint_id: int
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one attempt. `failure` is None where it was delivered; `milliseconds` is how long it took."""
-
-    claim: Claim
-    at: datetime
-    milliseconds: int
-    status: int | None
-    failure: str | None
-    detail: str
-    answer: bytes
-    retry_after: str | None
 
 
 def enqueue(payment: Payment, kind: Kind, at: datetime) -> None:
@@ -84,67 +43,21 @@ def enqueue_balance(merchant_pk: int, url: str, body: str, once_key: str) -> boo
 
 
 @transaction
-def claim(room: int) -> list[Claim]:
-    """Claims up to `room` events that are due and that wait for no earlier one of their payment."""
-    at = now()
-    rows = db.session.execute(_claimable(at).limit(room).with_for_update(skip_locked=True)).all()
-    if not rows:
-        return []
-    lease = secrets.token_hex(16)
-    guard = and_(Webhook.id.in_([row.id for row in rows]), Webhook.state == "due", Webhook.due_at <= at)
-    values = {"due_at": at + LEASE, "scheduled_at": at, "lease": lease}
-    claimed = db.session.execute(update(Webhook).where(guard).values(values), execution_options=_NO_SYNC)
-    if cast(CursorResult[Any], claimed).rowcount != len(rows):  # a server without SKIP LOCKED: some went elsewhere
-        ours = set(db.session.scalars(select(Webhook.id).filter_by(lease=lease, state="due")))
-        rows = [row for row in rows if row.id in ours]
-    return [_claim(row, lease, at + LEASE) for row in rows]
-
-
-@transaction
-def record(outcomes: Sequence[Outcome]) -> None:
-    """Writes down what came of attempts: delivered, to be tried again, or given up."""
-    delivered: dict[str, list[int]] = {}
-    for outcome in outcomes:
-        if outcome.failure is None:
-            delivered.setdefault(outcome.claim.lease, []).append(outcome.claim.id)
-        else:
-            _set_held(outcome.claim.lease, [outcome.claim.id], _after_failure(outcome))
-    for lease, ids in delivered.items():
-        _set_held(lease, ids, {"state": "delivered", "closed_at": now()})
-    db.session.execute(insert(WebhookAttempt), [_attempt(outcome) for outcome in outcomes])
-
-
-@transaction
 def resend(webhook_pk: int, actor: str) -> Webhook:
-    """Sends an event again: same bytes, same id, new attempts, at once. One under way stays so. Raises NotFound."""
+    """Sends an event again: same bytes, same id, new attempts, at once. Raises NotFound.
+
+    If its endpoint is held, the next probe goes out at once instead, and releases this event with all others.
+    """
     webhook = db.session.scalar(select(Webhook).filter_by(id=webhook_pk).with_for_update())
     if webhook is None:
         raise NotFound("There is no such webhook.")
     webhook.state, webhook.closed_at = "due", None
     webhook.due_at = webhook.scheduled_at = webhook.queued_at = now()
-    webhook.lease, webhook.attempts, webhook.by_hand = None, 0, True
+    webhook.lease, webhook.not_before, webhook.attempts, webhook.by_hand = None, None, 0, True
+    held = update(Breaker).where(Breaker.endpoint_id == webhook.endpoint_id, Breaker.held_since.is_not(None))
+    db.session.execute(held.values(probe_at=now()), execution_options=NO_SYNC)
     audit.note(now(), actor, "webhook_resent", webhook.payment_id, event_id=webhook.event_id)
     return webhook
-
-
-@dataclass(frozen=True, slots=True)
-class Agenda:
-    """When the next event and the next expiry are due, if any: all that an idle worker asks."""
-
-    event: datetime | None
-    expiry: datetime | None
-
-
-_NEXT_EVENT = select(func.min(Webhook.due_at)).where(Webhook.state == "due").scalar_subquery()
-_NEXT_EXPIRY = select(func.min(Payment.due_at)).where(Payment.status == "pending").scalar_subquery()
-_AGENDA = select(_NEXT_EVENT, _NEXT_EXPIRY)
-
-
-def agenda() -> Agenda:
-    """One statement that reads two indexes at their ends."""
-    with db.engines["reads"].connect() as connection:
-        event, expiry = connection.execute(_AGENDA).one()
-    return Agenda(event, expiry)
 
 
 def _put(
@@ -187,58 +100,3 @@ def _endpoint(merchant_pk: int, url: str, at: datetime) -> int:
     except IntegrityError:  # another process was faster
         return db.session.scalars(find).one()
     return endpoint.id
-
-
-def _claimable(at: datetime) -> Select[Any]:
-    earlier = aliased(Webhook)
-    blocked = exists().where(
-        earlier.payment_id == Webhook.payment_id,
-        earlier.state == "due",
-        earlier.by_hand.is_(False),
-        earlier.id < Webhook.id,
-    )
-    return (
-        select(Webhook)
-        .with_only_columns(*(getattr(Webhook, name) for name in _CLAIMED), Webhook.due_at)
-        .where(Webhook.state == "due", Webhook.due_at <= at, or_(Webhook.by_hand.is_(True), ~blocked))
-        .order_by(Webhook.due_at, Webhook.id)
-    )
-
-
-_CLAIMED = ("id", "event_id", "kind", "url", "body", "attempts", "merchant_id", "endpoint_id")
-
-
-def _claim(row: Any, lease: str, ends: datetime) -> Claim:
-    return Claim(lease=lease, lease_ends=ends, **{name: getattr(row, name) for name in _CLAIMED})
-
-
-def _set_held(lease: str, ids: list[int], values: dict[str, Any]) -> None:
-    """Ends an attempt of those events that are still under this lease."""
-    held = and_(Webhook.id.in_(ids), Webhook.lease == lease)
-    ended = {"attempts": Webhook.attempts + 1, "lease": None} | values
-    db.session.execute(update(Webhook).where(held).values(ended), execution_options=_NO_SYNC)
-
-
-def _after_failure(outcome: Outcome) -> dict[str, Any]:
-    at = now()
-    again = retry.next_attempt(
-        outcome.claim.attempts + 1,
-        outcome.status,
-        outcome.retry_after,
-        at,
-        schedule=settings().retry_schedule,
-        chance=random.random(),  # noqa: S311 - it spreads retries, it guards nothing
-    )
-    return {"state": "given_up", "closed_at": at} if again is None else {"due_at": again}
-
-
-def _attempt(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "webhook_id": outcome.claim.id,
-        "at": outcome.at,
-        "milliseconds": outcome.milliseconds,
-        "outcome": str(outcome.status or outcome.failure),
-        "detail": outcome.detail[:200],
-        "headers": "",
-        "answer": outcome.answer.decode("utf-8", "replace").replace("\0", "\ufffd"),
-    }

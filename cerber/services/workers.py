@@ -1,16 +1,20 @@
-"""Heartbeats of the delivery workers."""
+"""The delivery workers: their heartbeats, and what each of them sees to besides sending."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-from sqlalchemy import delete, update
+from sqlalchemy import case, delete, select, update
 
-from cerber.context import now
-from cerber.database import db, transaction
-from cerber.models import Worker
+from cerber.context import now, settings
+from cerber.database import NO_SYNC, db, transaction
+from cerber.models import Breaker, Webhook, WebhookAttempt, Worker
+from cerber.services import breakers
+from cerber.services.claims import LEASE
 
 REMEMBERED = timedelta(days=1)
+CLOCKS_DIFFER = timedelta(seconds=60)  # more than that, and a clock was set back
+PRUNED_AT_ONCE = 500
 
 
 @transaction
@@ -25,4 +29,35 @@ def start(name: str) -> int:
 
 @transaction
 def beat(worker_pk: int) -> None:
+    """Says that the worker is alive."""
     db.session.execute(update(Worker).where(Worker.id == worker_pk).values(heartbeat_at=now()))
+
+
+@transaction
+def tidy() -> None:
+    """Mends what a clock set back has put off, gives up what was held for too long, prunes the log of attempts."""
+    _mend_times()
+    breakers.give_up_held(now())
+    _prune()
+
+
+def _mend_times() -> None:
+    """What was scheduled by a clock that was ahead would wait until the clock is there again. A lease that may be
+    alive runs anew instead."""
+    at = now()
+    ahead = (Webhook.state == "due", Webhook.due_at > at, Webhook.scheduled_at > at + CLOCKS_DIFFER)
+    due = {"due_at": case((Webhook.lease.is_(None), at), else_=at + LEASE), "scheduled_at": at}
+    db.session.execute(update(Webhook).where(*ahead).values(due), execution_options=NO_SYNC)
+    held = update(Breaker).where(Breaker.held_since > at + CLOCKS_DIFFER).values(held_since=at, probe_at=at)
+    db.session.execute(held, execution_options=NO_SYNC)
+
+
+def _prune() -> None:
+    """A small batch of the oldest attempts: their ids rise with time, so no index of their times is needed."""
+    oldest = db.session.execute(
+        select(WebhookAttempt.id, WebhookAttempt.at).order_by(WebhookAttempt.id).limit(PRUNED_AT_ONCE)
+    )
+    long_ago = now() - timedelta(days=settings().attempt_days)
+    old = [row.id for row in oldest if row.at < long_ago]
+    if old:
+        db.session.execute(delete(WebhookAttempt).where(WebhookAttempt.id.in_(old)), execution_options=NO_SYNC)

@@ -1,0 +1,201 @@
+"""Whose letter a thread of the worker takes next, so that one endpoint's trouble stays its own.
+
+Each endpoint has a lane. A lane is *quick* while its last answer was good and fast, *sick* when it was slow or a
+failure, or while one under way takes long, and *new* before the first. What holds of the threads:
+
+- a lane has at most half of them; a sick or a new one only a few, and a quick one grows by one with each answer;
+- all sick lanes together have at most half of them, sick and new ones at most three quarters.
+
+So a lone healthy merchant is fast, and whoever hangs, drips or refuses leaves threads to all others. Letters wait in
+a lane only while it is quick; they are taken back when it falls sick. Times are seconds of a monotonic clock.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Container, Iterable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+FEW = 2
+SLOW = 1.0
+MOST_WAIT = 0.25  # how long a letter may wait in its lane
+MOST_ROUNDS = 3  # of a lane's threads that may wait in it
+REMEMBERED = 1024  # lanes
+
+
+@dataclass(frozen=True, slots=True)
+class Given(Generic[T]):
+    """A letter given to a thread, and when."""
+
+    endpoint: int
+    letter: T
+    at: float
+
+
+class Health(Enum):
+    NEW = "new"
+    QUICK = "quick"
+    SICK = "sick"
+
+
+@dataclass(slots=True)
+class _Lane(Generic[T]):
+    window: int  # how many may be under way
+    health: Health = Health.NEW
+    pace: float = MOST_WAIT  # seconds that an answer takes, lately
+    waiting: deque[T] = field(default_factory=deque)
+    started: list[float] = field(default_factory=list)  # of those under way
+
+    @property
+    def size(self) -> int:
+        return len(self.started) + len(self.waiting)
+
+    def state(self, at: float) -> Health:
+        """Sick already while one takes long, before its answer is there."""
+        return Health.SICK if self.started and at - self.started[0] > SLOW else self.health
+
+    def capacity(self, at: float) -> int:
+        """How many letters it may hold, under way and waiting."""
+        rounds = min(MOST_WAIT / max(self.pace, 0.001), MOST_ROUNDS)
+        return self.window + int(self.window * rounds) if self.state(at) is Health.QUICK else self.window
+
+
+class Lanes(Generic[T]):
+    """The lanes of one worker. Any thread may call it at any time."""
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._half = max(1, threads // 2)
+        self._few = min(FEW, self._half)
+        self._unsure = max(1, threads * 3 // 4)
+        self._lock = threading.Lock()
+        self._lanes: OrderedDict[int, _Lane[T]] = OrderedDict()  # the one served last at the end
+        self._live: OrderedDict[int, _Lane[T]] = OrderedDict()  # those that hold letters, in the same order
+        self._closed = False
+
+    def shares(self, endpoints: Iterable[int], at: float) -> dict[int, int]:
+        """How many more letters may be claimed for each of these endpoints, those served longest ago first."""
+        with self._lock:
+            left = (MOST_ROUNDS + 1) * self._threads - sum(lane.size for lane in self._live.values())
+            unsure = self._unsure - sum(lane.size for lane in self._live.values() if not _is_quick(lane, at))
+            shares = {}
+            for endpoint in self._longest_ago_first(endpoints):
+                lane = self._lanes.get(endpoint)
+                room = min(lane.capacity(at) - lane.size if lane else self._few, left)
+                if not (lane and _is_quick(lane, at)):
+                    room = min(room, unsure)
+                    unsure -= max(room, 0)
+                if room > 0:
+                    shares[endpoint] = room
+                    left -= room
+            return shares
+
+    def put(self, endpoint: int, letter: T) -> None:
+        with self._lock:
+            lane = self._live[endpoint] = self._lane(endpoint)
+            lane.waiting.append(letter)
+
+    def next(self, at: float) -> Given[T] | None:
+        """A letter to send now, of the lane served longest ago that may have a thread."""
+        with self._lock:
+            return self._next(at)
+
+    def answered(self, given: Given[T], at: float, *, well: bool) -> None:
+        """How an attempt went. `well`: the endpoint answered, and its answer speaks of no trouble of its own."""
+        with self._lock:
+            lane = self._finished(given)
+            seconds = at - given.at
+            lane.pace += (seconds - lane.pace) / 4
+            if well and seconds <= SLOW:
+                lane.health, lane.window = Health.QUICK, min(lane.window + 1, self._half)
+            else:
+                lane.health, lane.window = Health.SICK, self._few
+
+    def dropped(self, given: Given[T]) -> None:
+        """A letter that was given out was not sent after all."""
+        with self._lock:
+            self._finished(given)
+
+    def take_back(self, at: float, held: Container[int] = ()) -> list[T]:
+        """The letters that wait where they should not: too many in a lane that has become sick, any for an endpoint
+        that is held, and all once closed."""
+        taken: list[T] = []
+        with self._lock:
+            for endpoint, lane in list(self._live.items()):
+                none = self._closed or endpoint in held
+                keep = 0 if none else max(lane.capacity(at) - len(lane.started), 0)
+                while len(lane.waiting) > keep:
+                    taken.append(lane.waiting.pop())
+                self._rest(endpoint, lane)
+        return taken
+
+    def close(self) -> None:
+        """No letter is given out any more."""
+        with self._lock:
+            self._closed = True
+
+    def _next(self, at: float) -> Given[T] | None:
+        busy = self._busy(at)
+        if self._closed or sum(busy.values()) >= self._threads:
+            return None
+        for endpoint, lane in self._live.items():
+            if lane.waiting and len(lane.started) < lane.window and self._may(lane.state(at), busy):
+                lane.started.append(at)
+                self._live.move_to_end(endpoint)
+                self._lanes.move_to_end(endpoint)
+                return Given(endpoint, lane.waiting.popleft(), at)
+        return None
+
+    def _busy(self, at: float) -> dict[Health, int]:
+        """How many threads the lanes of each health have."""
+        busy = dict.fromkeys(Health, 0)
+        for lane in self._live.values():
+            busy[lane.state(at)] += len(lane.started)
+        return busy
+
+    def _may(self, health: Health, busy: dict[Health, int]) -> bool:
+        """Whether a lane of this health may have one more thread."""
+        if health is Health.QUICK:
+            return True
+        if busy[Health.SICK] + busy[Health.NEW] >= self._unsure:
+            return False
+        return health is Health.NEW or busy[Health.SICK] < self._half
+
+    def _finished(self, given: Given[T]) -> _Lane[T]:
+        lane = self._lanes[given.endpoint]
+        lane.started.remove(given.at)
+        self._rest(given.endpoint, lane)
+        return lane
+
+    def _rest(self, endpoint: int, lane: _Lane[T]) -> None:
+        if not lane.size:
+            self._live.pop(endpoint, None)
+
+    def _longest_ago_first(self, endpoints: Iterable[int]) -> list[int]:
+        asked = set(endpoints)
+        if len(asked) < 2:
+            return list(asked)
+        known = [endpoint for endpoint in self._lanes if endpoint in asked]
+        return [*sorted(asked.difference(known)), *known]
+
+    def _lane(self, endpoint: int) -> _Lane[T]:
+        lane = self._lanes.get(endpoint)
+        if lane is None:
+            self._forget_one()
+            lane = self._lanes[endpoint] = _Lane(self._few)
+        return lane
+
+    def _forget_one(self) -> None:
+        if len(self._lanes) >= REMEMBERED:
+            idle = next((endpoint for endpoint in self._lanes if endpoint not in self._live), None)
+            if idle is not None:
+                del self._lanes[idle]
+
+
+def _is_quick(lane: _Lane[T], at: float) -> bool:
+    return lane.state(at) is Health.QUICK
