@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import errno
 import http.client
+import io
 import re
 import socket
 import ssl
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from email.parser import HeaderParser
 from typing import Any, cast
 
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -25,7 +27,10 @@ from cerber.failures import AttemptFailed, Failure, named
 from cerber.kept import Kept
 from cerber.lookups import LookupFailed, Lookups
 
-WIRE_READ = 256 * 1024  # of one answer: headers, body and the marks of its chunks together
+WIRE_READ = 256 * 1024  # of one answer: headers, body, the marks of its chunks and of TLS; as much for the handshake
+TLS_READ = 16 * 1024  # at once
+LONGEST_LINE = 64 * 1024
+MOST_HEADERS = 100
 ADDRESSES_TRIED = 4
 
 
@@ -37,7 +42,7 @@ class Common:
     connect_timeout: float
     total_timeout: float
     lookups: Lookups
-    kept: Kept
+    kept: Kept[GuardedConnection]
 
 
 class Call(Timeout):
@@ -49,16 +54,16 @@ class Call(Timeout):
         self.started = time.monotonic()
         self.deadline = self.started + common.total_timeout
         self.connection: GuardedConnection
-        self.sock: _Bounded | None = None
+        self.sock: PlainSocket | TLSSocket | None = None
 
     def seconds(self) -> float:
         """How long it has taken until now."""
         return time.monotonic() - self.started
 
-    def use(self, sock: Any) -> None:
-        """From here on this is the attempt's socket."""
+    def use(self, sock: PlainSocket | TLSSocket, deadline: float | None = None) -> None:
+        """From here on this is the attempt's socket, until the deadline: without one, that of the whole call."""
         self.sock = sock
-        sock.allot(self.deadline)
+        sock.allot(self.deadline if deadline is None else deadline)
 
     def headers_came(self) -> None:
         """From here on the end of the stream is the end of the body."""
@@ -101,8 +106,7 @@ class Call(Timeout):
             except OSError as error:
                 failed = _not_connected(error, address, port)
             else:
-                self.use(sock)
-                sock.settimeout(_until(end))  # what is left is for TLS to begin
+                self.use(sock, end)  # what is left is for a tunnel and for TLS to begin
                 return sock
         raise failed
 
@@ -118,7 +122,7 @@ def _connected(address: Address, port: int, seconds: float) -> PlainSocket:
         sock.settimeout(seconds)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         sock.connect((str(address), port))
-    except BaseException:
+    except BaseException:  # whatever it is goes on up; nobody else knows of this socket
         sock.close()
         raise
     return sock
@@ -131,69 +135,208 @@ def _not_connected(error: OSError, address: Address, port: int) -> AttemptFailed
     return AttemptFailed(failed.failure, f"{address} port {port}: {failed.detail}")
 
 
-class _Bounded:
-    """A socket whose every wait ends at the call's deadline, and that gives out a bounded number of bytes.
+class PlainSocket(socket.socket):
+    """The socket of http, and what TLS goes over.
 
-    A timeout alone bounds each wait, so that a byte a second would hold a thread for hours.
+    Its every wait ends at the call's deadline, and it gives out a bounded number of bytes. A timeout alone bounds
+    each wait, so that a byte a second would hold a thread for hours.
     """
 
     _deadline = 0.0
     _left = 0
+    heard = False
     in_headers = True
 
     def allot(self, deadline: float) -> None:
         self._deadline = deadline
         self._left = WIRE_READ
+        self.heard = False
         self.in_headers = True
 
-    @property
-    def heard(self) -> bool:
-        return self._left < WIRE_READ
-
     def recv_into(self, *args: Any) -> int:
-        if self._left <= 0:
-            raise http.client.HTTPException("the answer is too long")
         self._hurry()
-        size: int = super().recv_into(*args)  # type: ignore[misc]
-        if not size and self.in_headers:
-            # Or http.client takes the end of the stream for the end of the headers.
-            raise http.client.RemoteDisconnected("closed before the headers were complete")
+        size = super().recv_into(*args)
+        _check_end(self, size)
         self._left -= size
         return size
 
+    def recv(self, *args: Any) -> bytes:
+        self._hurry()
+        data = super().recv(*args)
+        self._left -= len(data)
+        return data
+
     def sendall(self, *args: Any) -> None:
         self._hurry()
-        super().sendall(*args)  # type: ignore[misc]
+        super().sendall(*args)
 
     def _hurry(self) -> None:
+        if self._left <= 0:
+            raise http.client.HTTPException("the answer is too long")
         left = self._deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        self.settimeout(left)  # type: ignore[attr-defined]
+        self.settimeout(left)
 
 
-class PlainSocket(_Bounded, socket.socket):
-    """The socket of http."""
+class TLSSocket:
+    """The socket of https: TLS in memory, over a PlainSocket.
+
+    OpenSSL is not given the socket itself, since it reads on past every timeout while records come that hold no data.
+    """
+
+    heard = False
+    in_headers = True
+
+    def __init__(self, wire: PlainSocket, context: ssl.SSLContext, name: str | None) -> None:
+        self._wire = wire
+        self._incoming = ssl.MemoryBIO()
+        self._outgoing = ssl.MemoryBIO()
+        self._tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=name)
+        self._files = 0
+        self._closed = False
+        self._run(self._tls.do_handshake)
+
+    def allot(self, deadline: float) -> None:
+        self._wire.allot(deadline)
+        self.heard = False
+        self.in_headers = True
+
+    def recv_into(self, buffer: memoryview) -> int:
+        try:
+            size: int = self._run(self._tls.read, len(buffer), buffer)
+        except (ssl.SSLEOFError, ssl.SSLZeroReturnError):
+            size = 0
+        _check_end(self, size)
+        return size
+
+    def sendall(self, data: bytes | bytearray) -> None:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[self._run(self._tls.write, rest) :]
+
+    @property
+    def unread(self) -> bool:
+        """Whether something came that nobody has read yet."""
+        return bool(self._incoming.pending or self._tls.pending())
+
+    def fileno(self) -> int:
+        return self._wire.fileno()
+
+    def makefile(self, _mode: str) -> io.BufferedReader:
+        """The answer reads from this; it may outlive `close`, as with other sockets."""
+        self._files += 1
+        return io.BufferedReader(_TLSFile(self))
+
+    def file_closed(self) -> None:
+        self._files -= 1
+        if self._closed and not self._files:
+            self._wire.close()
+
+    def close(self) -> None:
+        self._closed = True
+        if not self._files:
+            self._wire.close()
+
+    def _run(self, step: Callable[..., Any], *args: Any) -> Any:
+        """Lets TLS do something, and carries for it what goes over the wire."""
+        while True:
+            try:
+                done = step(*args)
+            except ssl.SSLWantReadError:
+                self._flush()
+                data = self._wire.recv(TLS_READ)
+                if data:
+                    self._incoming.write(data)
+                else:
+                    self._incoming.write_eof()
+            except ssl.SSLError:
+                with suppress(OSError):
+                    self._flush()  # it tells the other side why
+                raise
+            else:
+                self._flush()
+                return done
+
+    def _flush(self) -> None:
+        if self._outgoing.pending:
+            self._wire.sendall(self._outgoing.read())
 
 
-class TLSSocket(_Bounded, ssl.SSLSocket):
-    """The socket of https: the `sslsocket_class` of the TLS context."""
+class _TLSFile(io.RawIOBase):
+    def __init__(self, sock: TLSSocket) -> None:
+        self._sock = sock
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        return self._sock.recv_into(buffer)
+
+    def close(self) -> None:
+        if not self.closed:
+            super().close()
+            self._sock.file_closed()
+
+
+class TLSContext(ssl.SSLContext):
+    """Makes our kind of TLS socket for urllib3."""
+
+    def wrap_socket(  # type: ignore[override]
+        self, sock: PlainSocket, *, server_hostname: str | None = None, **_: object
+    ) -> TLSSocket:
+        return TLSSocket(sock, self, server_hostname)
+
+
+def _check_end(sock: PlainSocket | TLSSocket, size: int) -> None:
+    """After each read. http.client would take the end of the stream for the end of the headers."""
+    if size:
+        sock.heard = True
+    elif sock.in_headers:
+        raise http.client.RemoteDisconnected("closed before the headers were complete")
 
 
 class Answer(http.client.HTTPResponse):
-    """An answer whose informational forerunners are all skipped; http.client by itself skips 100 only."""
+    """An answer, all of whose informational forerunners are skipped; http.client by itself skips 100 only."""
 
-    def _read_status(self) -> tuple[str, int, str]:
-        version, status, reason = super()._read_status()  # type: ignore[misc]
-        while 100 < status < 200:
-            http.client.parse_headers(self.fp)
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-        return version, status, reason
+    def begin(self) -> None:
+        """As http.client does it, but what a header means is not asked where we don't need it.
+
+        http.client has a parser of e-mails read the headers, to which some values of Content-Type are a ValueError.
+        """
+        status = 100
+        while 100 <= status < 200:
+            version, status, reason = self._read_status()  # type: ignore[attr-defined]
+            if not version.startswith("HTTP/1."):
+                raise http.client.UnknownProtocol(version)
+            self.headers = self.msg = _headers(self.fp)
+        self.code = self.status = status
+        self.reason = reason.strip()
+        self.version = 10 if version == "HTTP/1.0" else 11
+        self.chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        self.chunk_left = None
+        length = self.headers.get("Content-Length", "").strip()
+        self.length: int | None = int(length) if re.fullmatch("[0-9]{1,18}", length) and not self.chunked else None
+        if status in (204, 304):
+            self.length = 0
+        self.will_close = self._check_close() or (not self.chunked and self.length is None)  # type: ignore[attr-defined]
 
     @property
     def whole(self) -> bool:
         """Whether all of the body has been read, so that the connection is ready for the next request."""
         return not self.will_close and (self.length == 0 or (self.chunked and self.isclosed()))
+
+
+def _headers(file: io.BufferedIOBase) -> http.client.HTTPMessage:
+    lines: list[bytes] = []
+    while (line := file.readline(LONGEST_LINE + 1)).strip(b"\r\n"):
+        if len(line) > LONGEST_LINE:
+            raise http.client.LineTooLong("header line")
+        if len(lines) == MOST_HEADERS:
+            raise http.client.HTTPException(f"got more than {MOST_HEADERS} headers")
+        lines.append(line)
+    text = b"".join(lines).decode("latin-1")
+    return HeaderParser(http.client.HTTPMessage).parsestr(text)
 
 
 class GuardedConnection(HTTPConnection):
@@ -202,6 +345,7 @@ class GuardedConnection(HTTPConnection):
     response_class = Answer
     putheader = http.client.HTTPConnection.putheader  # urllib3's looks for a mark in each value that we never set
     endpoint: object = None
+    sock: Any  # PlainSocket or TLSSocket, once open
     call: Call
     opened = 0.0
     _request: bytearray | None = None
@@ -215,7 +359,7 @@ class GuardedConnection(HTTPConnection):
         except (OSError, http.client.HTTPException) as error:
             self.close()
             raise named(error, heard=call.heard) from error
-        except BaseException:
+        except BaseException:  # AttemptFailed, or what nobody foresaw: it goes on up, the socket does not stay open
             self.close()
             raise
 
@@ -264,3 +408,8 @@ class GuardedConnection(HTTPConnection):
 
 class GuardedTLSConnection(GuardedConnection, HTTPSConnection):
     """The same with TLS, held to the host's name."""
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it's open, and silent: TLS may have read on already."""
+        return bool(super().is_connected and not self.sock.unread)

@@ -26,10 +26,10 @@ from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
-from urllib3.util import parse_url
 
 from cerber.callback_urls import parse_callback_url
-from cerber.connections import Answer, Call, Common, GuardedConnection, GuardedTLSConnection, TLSSocket
+from cerber.config import proxy_url
+from cerber.connections import Answer, Call, Common, GuardedConnection, GuardedTLSConnection, TLSContext
 from cerber.failures import AttemptFailed, Failure
 from cerber.kept import Kept
 from cerber.lookups import Lookups
@@ -125,17 +125,16 @@ class Egress:
 def _proxies(proxy: str | None) -> dict[str, str] | None:
     if proxy is None:
         return None
-    url = parse_url(proxy)
-    if url.scheme != "http" or not url.host:
-        raise ValueError("the egress proxy must be given as http://host:port")
-    return {"http": proxy, "https": proxy}
+    try:
+        return dict.fromkeys(("http", "https"), proxy_url(proxy))
+    except ValueError as error:
+        raise ValueError(f"the egress proxy {error}") from None
 
 
 def _tls(ca_file: str | None) -> ssl.SSLContext:
     """One context for all connections: reading the certificates takes longer than an attempt."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = TLSContext(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(ca_file or DEFAULT_CA_BUNDLE_PATH)
-    context.sslsocket_class = TLSSocket
     return context
 
 

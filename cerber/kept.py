@@ -4,24 +4,37 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from cerber.connections import GuardedConnection
+from typing import Generic, Protocol, TypeVar
 
 MOST = 256
 SECONDS = 60.0  # since opened: a name that moves is followed, and no firewall has forgotten the connection yet
 
 
-class Kept:
+class Connection(Protocol):
+    """What is asked of a connection here."""
+
+    endpoint: object
+    opened: float  # by time.monotonic
+
+    @property
+    def is_connected(self) -> bool:
+        """Whether it is open and nothing waits to be read: neither its end nor an answer that nobody asked for."""
+
+    def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=Connection)
+
+
+class Kept(Generic[C]):
     """Open connections that wait for another request: a bounded number, of all endpoints together."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._stacks: dict[object, list[GuardedConnection]] = {}
+        self._stacks: dict[object, list[C]] = {}
         self._count = 0
 
-    def take(self, endpoint: object) -> GuardedConnection | None:
+    def take(self, endpoint: object) -> C | None:
         """The one used last, if it's young and the other side hasn't closed it."""
         while (connection := self._pop(endpoint)) is not None:
             if connection.opened + SECONDS > time.monotonic() and connection.is_connected:
@@ -29,7 +42,7 @@ class Kept:
             connection.close()
         return None
 
-    def keep(self, connection: GuardedConnection) -> None:
+    def keep(self, connection: C) -> None:
         with self._lock:
             stack = self._stacks.pop(connection.endpoint, [])
             self._stacks[connection.endpoint] = [*stack, connection]  # at the end: the first is unused for longest
@@ -43,7 +56,7 @@ class Kept:
             while (connection := self._pop(endpoint)) is not None:
                 connection.close()
 
-    def _pop(self, endpoint: object, index: int = -1) -> GuardedConnection | None:
+    def _pop(self, endpoint: object, index: int = -1) -> C | None:
         with self._lock:
             stack = self._stacks.get(endpoint)
             if not stack:

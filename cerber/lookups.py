@@ -10,6 +10,8 @@ from ipaddress import ip_address
 
 from cerber.addresses import Address, literal_address
 
+MOST_SILENT = 4096  # names remembered as silent; who makes up more of them is given the benefit of the doubt again
+
 _NO_SUCH_NAME = {socket.EAI_NONAME, socket.EAI_NODATA}
 
 
@@ -53,6 +55,8 @@ class Lookups:
                 raise self._silence(host, str(error.strerror)) from None
             self._answered(host)
             raise LookupFailed(f"{host} has no address", ours=False) from None
+        except OSError as error:  # EAI_SYSTEM, as with no sockets left
+            raise LookupFailed(f"{host}: {error}", ours=True) from None
         self._answered(host)
         return found
 
@@ -68,7 +72,7 @@ class Lookups:
     def _run(self, host: str, future: Future[list[Address]]) -> None:
         try:
             outcome = _resolve(host)
-        except Exception as error:  # handed to whoever waits
+        except Exception as error:  # any: it's theirs who wait, and without it they'd wait till their time is over
             self._forget(host)
             future.set_exception(error)
         else:
@@ -92,6 +96,8 @@ class Lookups:
         """
         with self._lock:
             since = self._silent_since.setdefault(host, time.monotonic())
+            if len(self._silent_since) > MOST_SILENT:
+                del self._silent_since[next(iter(self._silent_since))]
             return LookupFailed(f"{host}: {what}", ours=self._last_answer <= since)
 
 

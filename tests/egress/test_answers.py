@@ -60,3 +60,18 @@ def test_a_compressed_answer_is_kept_as_it_came(listen: Listen, post: Post) -> N
     bomb = gzip.compress(b"\0" * 50_000_000)
     attempt = post(listen(raw(head("200 OK", "Content-Encoding: gzip", f"Content-Length: {len(bomb)}") + bomb)))
     assert (attempt.failure, attempt.answer) == (None, bomb[:ANSWER_KEPT])
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "multipart/x; boundary*=\0'en'abc",
+        f"multipart/x; boundary*{'9' * 5000}*=abc",
+        "multipart/x; boundary*=idna'en'%ff",
+        "message/rfc822",
+        "multipart/x; boundary=",
+    ],
+)
+def test_what_the_headers_mean_otherwise_is_not_asked(listen: Listen, post: Post, value: str) -> None:
+    attempt = post(listen(raw(head("200 OK", f"Content-Type: {value}", "Content-Length: 2") + b"ok")))
+    assert (attempt.status, attempt.failure, attempt.answer) == (200, None, b"ok")

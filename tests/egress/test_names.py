@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from cerber import lookups
 from cerber.egress import Failure
 from tests.egress.kit import BODY, HEADERS, SLACK, TOTAL, Open, Resolver
 
@@ -60,3 +62,21 @@ def test_a_machine_without_threads_is_a_failure_of_ours(door: Open, monkeypatch:
 
     monkeypatch.setattr(threading.Thread, "start", fail)
     assert door().post("http://shop.example.com/", BODY, HEADERS).failure is Failure.own_dns
+
+
+def test_a_resolver_that_gets_no_socket_is_ours(door: Open, resolver: Resolver) -> None:
+    for number in (errno.EMFILE, errno.ECONNREFUSED, errno.EHOSTUNREACH):
+        resolver.answers("shop.example.com", OSError(number, "no"))
+        assert door().post("http://shop.example.com/", BODY, HEADERS).failure is Failure.own_dns
+
+
+def test_names_remembered_as_silent_are_bounded(
+    door: Open, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lookups, "MOST_SILENT", 3)
+    egress = door()
+    for number in range(10):
+        resolver.answers(f"{number}.example.com", socket.gaierror(socket.EAI_AGAIN, "Temporary failure"))
+        egress.post(f"http://{number}.example.com/", BODY, HEADERS)
+    assert list(egress._common.lookups._silent_since) == ["7.example.com", "8.example.com", "9.example.com"]
+    assert egress._common.lookups._running == {}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from cerber.egress import Attempt, Failure
-from tests.egress.kit import BODY, HEADERS, SLACK, TOTAL, Listen, Open, Resolver, head, raw
+from tests.egress.kit import BODY, HEADERS, PATIENCE, SLACK, TOTAL, Listen, Open, Resolver, head, raw
 from tests.receivers import OK, Authority, Connection, Script, answering
 
 
@@ -93,3 +94,68 @@ def test_a_dripping_answer_within_tls_ends_at_the_deadline(listen: Listen, door:
 
 def test_closing_within_tls_is_a_reset(post_tls: Callable[..., Attempt]) -> None:
     assert post_tls("shop.example.com", script=raw(b"HTTP/1.1 200 OK\r\n")).failure is Failure.reset
+
+
+HELLO_REQUESTS = b"\x16\x03\x03\x00\x04\0\0\0\0" * 1000  # whole records, which OpenSSL skips without a word
+
+
+def test_records_without_data_hold_no_thread(listen: Listen, door: Open) -> None:
+    def script(connection: Connection) -> None:
+        while True:
+            connection.send(HELLO_REQUESTS)
+
+    url = listen(script).url.replace("http:", "https:")
+    attempt = door().post(url, BODY, HEADERS)
+    assert attempt.failure is Failure.protocol
+    assert attempt.seconds < PATIENCE / 2
+
+
+def test_records_without_data_that_drip_end_with_the_time_to_connect(listen: Listen, door: Open) -> None:
+    url = listen(lambda connection: connection.drip(HELLO_REQUESTS)).url.replace("http:", "https:")
+    attempt = door(connect_timeout=TOTAL).post(url, BODY, HEADERS)
+    assert attempt.failure is Failure.timeout
+    assert TOTAL <= attempt.seconds < TOTAL + SLACK
+
+
+def test_closing_while_tls_begins_is_a_failure(listen: Listen, door: Open) -> None:
+    def script(connection: Connection) -> None:
+        connection.sock.recv(65536)
+        connection.send(HELLO_REQUESTS)
+
+    url = listen(script).url.replace("http:", "https:")
+    assert door().post(url, BODY, HEADERS).failure in (Failure.tls, Failure.reset)
+
+
+def test_the_server_is_told_why_its_certificate_is_refused(listen: Listen, door: Open, authority: Authority) -> None:
+    told: list[str] = []
+    context = authority.server("other.example.com")
+
+    def script(connection: Connection) -> None:
+        try:
+            connection.start_tls(context)
+            connection.request()
+        except ssl.SSLError as error:
+            told.append(error.reason)
+
+    receiver = listen(script)
+    url = receiver.url.replace("http:", "https:")
+    assert door(ca_file=str(authority.ca_file)).post(url, BODY, HEADERS).failure is Failure.tls
+    receiver.close()  # waits for the script
+    assert "ALERT" in told[0]
+
+
+def test_a_body_that_ends_with_its_connection_is_read_to_the_end(post_tls: Callable[..., Attempt]) -> None:
+    attempt = post_tls("shop.example.com", script=raw(head("200 OK", "Connection: close") + b"all of it"))
+    assert (attempt.failure, attempt.answer) == (None, b"all of it")
+
+
+def test_an_answer_to_nothing_is_not_taken_for_the_next_one_within_tls(
+    listen: Listen, door: Open, authority: Authority
+) -> None:
+    body = b"a" * 9000  # longer than what is read at once: what follows stays behind in TLS
+    unasked = head("500 Unasked", "Content-Length: 0")
+    whole = head("200 OK", f"Content-Length: {len(body)}") + body + unasked * 400
+    receiver = listen(answering(whole), tls=authority.server("127.0.0.1"))
+    egress = door(ca_file=str(authority.ca_file))
+    assert [egress.post(receiver.url, BODY, HEADERS).status for _ in range(3)] == [200, 200, 200]
+    assert receiver.connections == 3
