@@ -16,7 +16,7 @@ from cerber.context import now
 from cerber.database import reading
 from cerber.errors import CerberError, MoneyReceived, PaymentClosed, ReferenceUsed, VersionChanged
 from cerber.models import AuditEntry, Payment, Transfer, Wallet
-from cerber.services import payments
+from cerber.services import changes, openings, payments
 from tests.factories import MerchantKeys, bodies, make_merchant, make_wallet, open_payment, payment
 
 ROUNDS = 4
@@ -95,7 +95,8 @@ class Clocks:
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     clocks = Clocks()
-    monkeypatch.setattr(payments, "now", clocks)
+    for service in (payments, openings, changes):
+        monkeypatch.setattr(service, "now", clocks)
     return clocks
 
 

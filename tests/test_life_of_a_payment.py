@@ -37,7 +37,7 @@ from cerber.errors import (
     VersionChanged,
 )
 from cerber.models import AuditEntry, Merchant, Payment, Transfer, Wallet, Webhook
-from cerber.services import payments
+from cerber.services import changes, openings, payments
 from tests.conftest import ENV
 from tests.factories import CALLBACK, make_merchant, make_wallet
 
@@ -398,7 +398,8 @@ class Life(RuleBasedStateMachine):
 
 def test_whole_lives(sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    monkeypatch.setattr(payments, "now", clock)
+    for service in (payments, openings, changes):
+        monkeypatch.setattr(service, "now", clock)
     Life.template, Life.clock = sqlite_template, clock
     run_state_machine_as_test(
         Life,

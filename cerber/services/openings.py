@@ -1,0 +1,128 @@
+"""Opening a payment: get_wallet's use case (contract section 3)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import bindparam, insert, select
+from sqlalchemy.exc import IntegrityError
+
+from cerber.context import now, settings
+from cerber.database import db, transaction
+from cerber.errors import NoWalletAvailable, PaymentClosed, PaymentIdReused
+from cerber.models import Payment, Wallet
+from cerber.payment_states import OPEN, Status, is_due
+from cerber.services import wallets
+from cerber.services.changes import FOREVER, SUM_HELD_AFTER, expire, expire_due
+
+# Built once: building a statement costs more than SQLite takes to run it.
+_INSERT = insert(Payment.__table__)  # type: ignore[arg-type]
+_KNOWN = select(
+    Payment.id, Payment.status, Payment.due_at, Payment.sum, Payment.user_wallet, Payment.callback_url
+).where(Payment.merchant_id == bindparam("merchant"), Payment.payment_id == bindparam("id"))
+_SHOWN = (
+    select(Payment.payment_id, Wallet.link, Wallet.image, Wallet.number)
+    .join(Wallet, Wallet.id == Payment.wallet_id)
+    .where(Payment.id == bindparam("pk"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A checked get_wallet. The sum is in qəpik."""
+
+    payment_id: str
+    user_wallet: str
+    sum: int
+    callback_url: str
+    create_time: datetime | None
+    create_time_text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """What a payer needs to send the money."""
+
+    payment_id: str
+    link: str
+    image: str
+    number: str
+
+
+def open_payment(merchant_pk: int, request: Request) -> Shown:
+    """Opens a payment, or finds the open one that an equal request made before.
+
+    Raises PaymentIdReused, PaymentClosed and NoWalletAvailable.
+    """
+    payment_pk = _same_open(merchant_pk, request)
+    if payment_pk is None:
+        try:
+            payment_pk = _open_with_room(merchant_pk, request)
+        except (IntegrityError, NoWalletAvailable):
+            # an equal request was faster, and may have filled the wallet
+            payment_pk = _same_open(merchant_pk, request)
+            if payment_pk is None:
+                raise
+    return _shown(payment_pk)
+
+
+def _same_open(merchant_pk: int, request: Request) -> int | None:
+    """The open payment that an equal request made, or None where the id is new."""
+    payment = _find(merchant_pk, request.payment_id)
+    if payment is not None and is_due(Status(payment.status), payment.due_at, now()):
+        expire(payment.id)
+        payment = _find(merchant_pk, request.payment_id)
+    if payment is None:
+        return None
+    asked = (request.sum, request.user_wallet, request.callback_url)
+    if (payment.sum, payment.user_wallet, payment.callback_url) != asked:
+        raise PaymentIdReused("This payment_id belongs to a payment with other data.", payment.status)
+    if payment.status not in OPEN:
+        raise PaymentClosed("This payment is closed. Use a new payment_id.", payment.status)
+    return int(payment.id)
+
+
+def _find(merchant_pk: int, payment_id: str) -> Any:
+    with db.engines["reads"].connect() as connection:
+        return connection.execute(_KNOWN, {"merchant": merchant_pk, "id": payment_id}).first()
+
+
+def _open_with_room(merchant_pk: int, request: Request) -> int:
+    while True:
+        try:
+            return _open(merchant_pk, request)
+        except NoWalletAvailable:
+            if not expire_due():  # what is due counts as cancelled, and may have held the room
+                raise
+
+
+@transaction
+def _open(merchant_pk: int, request: Request) -> int:
+    at = now()
+    ttl = settings().payment_ttl
+    due_at = at + timedelta(seconds=ttl) if ttl else None
+    row = {
+        "merchant_id": merchant_pk,
+        "payment_id": request.payment_id,
+        "wallet_id": wallets.take(request.sum, at),
+        "user_wallet": request.user_wallet,
+        "sum": request.sum,
+        "status": Status.PENDING.value,
+        "callback_url": request.callback_url,
+        "create_time": request.create_time or at,
+        "create_time_text": request.create_time_text,
+        "create_time_read": request.create_time is not None,
+        "opened_at": at,
+        "due_at": due_at,
+        "holds_sum_until": due_at + SUM_HELD_AFTER if due_at else FOREVER,
+        "received": 0,
+        "version": 1,
+    }
+    return int(db.session.connection().execute(_INSERT, row).lastrowid)
+
+
+def _shown(payment_pk: int) -> Shown:
+    with db.engines["reads"].connect() as connection:
+        return Shown(*connection.execute(_SHOWN, {"pk": payment_pk}).one())
