@@ -38,6 +38,8 @@ class Server:
         self._directory = directory
         self._data = directory / "data"
         self._log = directory / "log"
+        # A server that starts clears its directory for temporary files, of another server's files too.
+        self._tmp = directory / "tmp"
         self._process: subprocess.Popen[bytes] | None = None
 
     @property
@@ -46,6 +48,7 @@ class Server:
 
     def install(self) -> None:
         """Makes the data directory. Root comes in by the socket alone, which lies where nobody else may look."""
+        self._tmp.mkdir()
         users = self._directory / "users.sql"
         users.write_text(
             f"CREATE DATABASE IF NOT EXISTS {DATABASE};\n"
@@ -53,7 +56,8 @@ class Server:
             f"GRANT ALL PRIVILEGES ON *.* TO '{USER}'@'127.0.0.1';\n"
         )
         command = [_program("mariadb-install-db", "mysql_install_db"), "--no-defaults", f"--datadir={self._data}"]
-        command += ["--auth-root-authentication-method=socket", "--skip-test-db", *_as_us(), *_SMALL]
+        command += ["--auth-root-authentication-method=socket", "--skip-test-db", f"--tmpdir={self._tmp}"]
+        command += [*_as_us(), *_SMALL]
         made = subprocess.run(command, capture_output=True, text=True, timeout=60)
         assert made.returncode == 0, made.stdout + made.stderr
 
@@ -63,6 +67,7 @@ class Server:
             return
         options = {
             "datadir": self._data,
+            "tmpdir": self._tmp,
             "socket": self._directory / "socket",
             "pid-file": self._directory / "pid",
             "log-error": self._log,
