@@ -55,11 +55,11 @@ class Connection:
         while not self.receiver.over.is_set() and self.sock.recv(65536):
             pass
 
-    def drip(self, data: bytes) -> None:
-        """A byte each 20 ms."""
+    def drip(self, data: bytes, seconds: float = 0.02) -> None:
+        """A byte at a time."""
         for byte in data:
             self.send(bytes([byte]))
-            if self.receiver.over.wait(0.02):
+            if self.receiver.over.wait(seconds):
                 return
 
 

@@ -29,6 +29,7 @@ class Resolver:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.asked: list[str] = []
         self.names: dict[str, list[Any]] = {}
+        self.default: list[str] | None = None
         self._real = socket.getaddrinfo
         monkeypatch.setattr(socket, "getaddrinfo", self._look_up)
 
@@ -37,7 +38,7 @@ class Resolver:
 
     def _look_up(self, host: str, port: int | None, **more: Any) -> Any:
         self.asked.append(host)
-        turns = self.names[host]
+        turns = self.names[host] if self.default is None else [self.default]
         answer = turns.pop(0) if len(turns) > 1 else turns[0]
         if callable(answer):
             answer = answer()

@@ -1,22 +1,34 @@
-"""Whatever bytes a receiver sends, an attempt comes of it and no exception."""
+"""Whatever bytes a receiver sends, and whatever its URL, an attempt comes of it and no exception."""
 
 from __future__ import annotations
+
+from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cerber.egress import Failure
-from tests.egress.kit import Listen, Post, head, raw
+from tests.egress.kit import BODY, HEADERS, Listen, Open, Post, Resolver, head, raw
 from tests.receivers import OK, answering
+
+STARTS = [
+    b"",
+    b"HTTP/1.1 ",
+    b"HTTP/1.1 200 OK\r\n",
+    b"HTTP/1.1 200 OK\r\nContent-Type: multipart/x; boundary*",
+    b"HTTP/1.1 200 OK\r\nContent-Length: ",
+    b"HTTP/1.1 103 Early Hints\r\n\r\n",
+    head("200 OK", "Transfer-Encoding: chunked"),
+]
 
 
 def test_a_whole_answer_of_any_bytes_is_an_attempt_and_no_exception(listen: Listen, post: Post) -> None:
     receiver = listen(answering(OK))
 
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=300, deadline=None)
     @given(
-        st.sampled_from([b"", b"HTTP/1.1 ", b"HTTP/1.1 200 OK\r\n", head("200 OK", "Transfer-Encoding: chunked")]),
-        st.binary(),
+        st.sampled_from(STARTS),
+        st.binary() | st.text("HTP/1.023: \r\n;=*'\"-,a\0").map(str.encode),
     )
     def answer_with(start: bytes, rest: bytes) -> None:
         receiver.script = raw(start + rest)
@@ -25,3 +37,25 @@ def test_a_whole_answer_of_any_bytes_is_an_attempt_and_no_exception(listen: List
         assert attempt.detail.isprintable()
 
     answer_with()
+
+
+def test_any_url_that_get_wallet_takes_is_an_attempt_and_no_exception(
+    door: Open, resolver: Resolver, connects: list[Any]
+) -> None:
+    egress = door(allow_private=False)
+    resolver.default = ["8.8.8.8"]
+
+    @settings(max_examples=300, deadline=None)
+    @given(
+        st.sampled_from(["http", "https"]),
+        st.sampled_from(["shop.example.com", "a_b.c-.d.e", "xn--a.com", "8.8.8.8", "[2a00::1]"])
+        | st.from_regex(r"[a-z0-9_.-]{1,70}\.com", fullmatch=True),
+        st.sampled_from(["", ":", ":8080", ":00443"]),
+        st.text('abc/?.;:@%25[]&=\\#|"é ', max_size=30),
+    )
+    def post_to(scheme: str, host: str, port: str, rest: str) -> None:
+        attempt = egress.post(f"{scheme}://{host}{port}/{rest}", BODY, HEADERS)
+        assert attempt.failure in (Failure.refused, Failure.blocked_address)
+
+    post_to()
+    assert connects

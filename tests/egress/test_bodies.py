@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cerber.egress import ANSWER_KEPT
-from tests.egress.kit import PATIENCE, SLACK, TOTAL, Listen, Post, head, raw
+from tests.egress.kit import BODY, HEADERS, PATIENCE, SLACK, TOTAL, Listen, Open, Post, head, raw
 from tests.receivers import Connection
 
 BODIES = {
@@ -66,3 +66,28 @@ def test_a_huge_body_is_cut_early(listen: Listen, post: Post, headers: list[str]
     assert (attempt.status, attempt.failure, len(attempt.answer)) == (200, None, ANSWER_KEPT)
     assert attempt.seconds < PATIENCE / 2
     assert sum(sent) < 20_000_000  # what fits into the buffers of the system
+
+
+@pytest.mark.parametrize("headers", [["Content-Length: 1000"], ["Transfer-Encoding: chunked"], []])
+def test_hanging_after_the_headers_doesnt_undo_success(
+    listen: Listen, post_hurriedly: Post, headers: list[str]
+) -> None:
+    def script(connection: Connection) -> None:
+        connection.request()
+        connection.send(head("200 OK", *headers))
+        connection.hang()
+
+    attempt = post_hurriedly(listen(script))
+    assert (attempt.status, attempt.failure, attempt.answer) == (200, None, b"")
+    assert TOTAL <= attempt.seconds < TOTAL + SLACK
+
+
+def test_a_byte_a_second_ends_at_the_deadline(listen: Listen, door: Open) -> None:
+    def script(connection: Connection) -> None:
+        connection.request()
+        connection.send(head("200 OK", "Content-Length: 1000"))
+        connection.drip(b"d" * 1000, seconds=1.0)
+
+    attempt = door(total_timeout=2.5).post(listen(script).url, BODY, HEADERS)
+    assert (attempt.status, attempt.failure, attempt.answer) == (200, None, b"ddd")
+    assert 2.5 <= attempt.seconds < 2.5 + SLACK

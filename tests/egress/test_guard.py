@@ -6,14 +6,31 @@ from typing import Any
 
 import pytest
 
+from cerber.callback_urls import parse_callback_url
 from cerber.egress import Failure
 from tests.egress.kit import BODY, HEADERS, Listen, Open, Resolver
+from tests.inside import SPELLINGS
 from tests.receivers import OK, answering
 
 INSIDE = """
     127.0.0.1 10.0.0.1 169.254.169.254 168.63.129.16 100.100.100.200 0.0.0.0 ::1 ::ffff:127.0.0.1 64:ff9b::7f00:1
     2002:7f00:1:: fd00:ec2::254 fe80::1 fec0::1 ::127.0.0.1
 """
+
+
+def test_the_list_of_spellings_is_as_long_as_it_has_to_be() -> None:
+    assert len(set(SPELLINGS)) >= 80
+
+
+@pytest.mark.parametrize("url", SPELLINGS)
+def test_each_spelling_is_refused_in_get_wallet_and_at_the_door(
+    door: Open, resolver: Resolver, connects: list[Any], url: str
+) -> None:
+    with pytest.raises(ValueError, match=r"must|looks like"):
+        parse_callback_url(url, own_host=None, allow_private=False)
+    attempt = door(allow_private=False).post(url, BODY, HEADERS)
+    assert (attempt.status, attempt.failure) == (None, Failure.blocked_address)
+    assert (connects, resolver.asked) == ([], [])
 
 
 @pytest.mark.parametrize(

@@ -64,6 +64,8 @@ def test_headers_without_end_are_cut(listen: Listen, post: Post, line: bytes) ->
         b"HTTP/1.1 200 OK\r\n",
         b"HTTP/1.1 200 OK\r\nContent-Le",
         b"HTTP/1.1 200 OK\r\nA: b\r\n",
+        b"HTTP/1.1 100 Continue\r\n\r\n",
+        b"HTTP/1.1 101 Switching\r\n\r\n",
     ],
 )
 def test_closing_before_the_headers_are_complete_is_no_success(listen: Listen, post: Post, part: bytes) -> None:
