@@ -45,8 +45,8 @@ HOSTS = {
     "site-local": "[fec0::1] [feff::1]",
     "names": """
         localhost LOCALHOST LocalHost shop.localhost localhost.localdomain printer.local db.internal
-        host.docker.internal wiki.intranet nas.lan router.home.arpa mail.corp box.home key.private kubernetes.default.svc.cluster.local
-        abc.onion intranet db a com
+        host.docker.internal wiki.intranet nas.lan router.home.arpa mail.corp box.home key.private
+        kubernetes.default.svc.cluster.local abc.onion intranet db a com
     """,
 }
 
