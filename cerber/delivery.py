@@ -29,7 +29,7 @@ from cerber.egress import Attempt, Egress, Failure
 from cerber.errors import Unavailable
 from cerber.lanes import Given, Lanes
 from cerber.services import claims, keyring, payments, workers
-from cerber.services.agenda import Agenda
+from cerber.services.agenda import Agenda, Due
 from cerber.services.claims import Claim, Outcome, Ready
 
 LOOK_AGAIN = 0.03  # seconds
@@ -75,6 +75,8 @@ class Delivery:
         self._unsent: list[Claim] = []
         self._held: set[int] = set()
         self._in_flight = 0
+        self._busy = False  # whether the last turn claimed anything
+        self._next_look = 0.0
         self._next_beat = 0.0
         self.stopping = threading.Event()
 
@@ -95,7 +97,7 @@ class Delivery:
         self._collect(wait)
         with self._app.app_context():
             self._beat()
-            due = self._agenda.look()
+            due = self._look()
             expired = payments.expire_due() if due.expiry else 0
             turned = self._turn(claims.ready() if due.event or expired else [])
         return bool(expired or turned)
@@ -136,6 +138,13 @@ class Delivery:
             workers.tidy()
             self._next_beat = time.monotonic() + HEARTBEAT
 
+    def _look(self) -> Due:
+        """What is due. While there is plenty to send it is not asked each time."""
+        if self._busy and time.monotonic() < self._next_look:
+            return Due(event=True, expiry=False)
+        self._next_look = time.monotonic() + STAY
+        return self._agenda.look()
+
     def _collect(self, wait: float) -> None:
         """Takes what has come back from the threads; waits so many seconds for the first."""
         try:
@@ -158,11 +167,13 @@ class Delivery:
             self._in_flight -= 1
             self._unsent.append(letter.claim)
         shares = self._lanes.shares((one.endpoint_id for one in ready), time.monotonic())
+        self._busy = False
         if not (self._unrecorded or self._unsent or shares):
             return False
         failing = [one for one in ready if one.failing and one.endpoint_id in shares]
         turn = claims.turn(self._unrecorded, self._unsent, shares, failing)
         self._unrecorded, self._unsent, self._held = [], [], turn.held
+        self._busy = bool(turn.claims)
         self._send(turn.claims, {one.endpoint_id: one for one in ready})
         return True
 

@@ -182,12 +182,13 @@ def _claimed(rows: Sequence[Any], at: datetime, failing: Container[int], probed:
     if not rows:
         return []
     lease, ends = secrets.token_hex(16), at + LEASE
-    free = and_(Webhook.state == "due", or_(Webhook.due_at <= at, Webhook.lease.is_(None)))
-    mine = update(Webhook).where(Webhook.id.in_([row.id for row in rows]), free)
+    # closed_at and not state: SQLite would take the index of the state, and read all that are due
+    free = and_(Webhook.closed_at.is_(None), or_(Webhook.due_at <= at, Webhook.lease.is_(None)))
+    ids = Webhook.id.in_([row.id for row in rows])
     values = {"due_at": ends, "scheduled_at": at, "lease": lease}
-    result: Any = db.session.execute(mine.values(values), execution_options=NO_SYNC)
+    result: Any = db.session.execute(update(Webhook).where(ids, free).values(values), execution_options=NO_SYNC)
     if result.rowcount != len(rows):
-        ours = set(db.session.scalars(select(Webhook.id).filter_by(lease=lease, state="due")))
+        ours = set(db.session.scalars(select(Webhook.id).where(ids, Webhook.lease == lease)))
         rows = [row for row in rows if row.id in ours]
     return [
         Claim(
@@ -263,9 +264,10 @@ def _ready_among(waiting: Any) -> Select[Any]:
 
 
 def _by_groups() -> Any:
-    """MySQL jumps from group to group in the index (a loose index scan)."""
+    """MySQL jumps from group to group in the index (a loose index scan), if it is told all of the index's columns."""
     first = func.min(Webhook.due_at).label("due_at")
-    return select(Webhook.endpoint_id, first).where(Webhook.state == "due").group_by(Webhook.endpoint_id).subquery()
+    groups = (Webhook.state, Webhook.endpoint_id)
+    return select(*groups, first).where(Webhook.state == "due").group_by(*groups).subquery()
 
 
 def _by_steps() -> Any:
