@@ -7,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 from flask import Flask
-from sqlalchemy import func, select, update
+from sqlalchemy import event, select, update
 
 from cerber.context import now
 from cerber.database import db, reading
-from cerber.models import Payment
-from cerber.services import wallets
-from tests.factories import bodies, call, get_wallet, make_merchant, make_wallet, open_payment
+from cerber.models import Merchant, Payment
+from cerber.services import payments, wallets
+from tests.factories import CALLBACK, bodies, call, get_wallet, make_merchant, make_wallet, open_payment
 
 
 def make_due(app: Flask) -> None:
@@ -65,6 +65,62 @@ def test_a_long_backlog_of_due_payments_holds_no_room(app: Flask) -> None:
     make_due(app)
     answer = get_wallet(app.test_client(), keys, payment_id="next", sum="125")
     assert answer.json["wallet_number"] == full
-    with app.app_context(), reading() as session:
-        open_ones = session.scalar(select(func.count()).where(Payment.status == "pending"))
-    assert open_ones <= 110
+
+
+def test_a_due_payment_holds_no_room_though_another_wallet_has_some(app: Flask) -> None:
+    turn = make_wallet(app, daily_limit=500_00)
+    make_wallet(app)
+    keys = make_merchant(app)
+    open_payment(app, keys, payment_id="1", sum="500")
+    open_payment(app, keys, payment_id="2", sum="300")
+    make_due(app)
+    answer = get_wallet(app.test_client(), keys, payment_id="next", sum="400")
+    assert answer.json["wallet_number"] == turn
+
+
+def test_a_due_payment_counts_once_when_it_expires_at_last(app: Flask) -> None:
+    make_wallet(app, daily_limit=500_00)
+    keys = make_merchant(app)
+    due = open_payment(app, keys)
+    make_due(app)
+    open_payment(app, keys, payment_id="2", sum="499")
+    assert get_wallet(app.test_client(), keys, payment_id="3", sum="1.01").status_code == 503
+    with app.app_context():
+        payments.expire(due)
+    assert get_wallet(app.test_client(), keys, payment_id="3", sum="1.01").status_code == 503
+    assert get_wallet(app.test_client(), keys, payment_id="4", sum="1").status_code == 200
+
+
+def test_what_is_confirming_keeps_its_room_after_its_time(app: Flask) -> None:
+    make_wallet(app, daily_limit=500_00)
+    keys = make_merchant(app)
+    key = open_payment(app, keys)
+    with app.app_context():
+        payments.merchant_update(key, "merchant:shop-1", accept=True)
+    make_due(app)
+    assert get_wallet(app.test_client(), keys, payment_id="2", sum="1").status_code == 503
+
+
+def test_a_due_payment_holds_its_sum_as_a_cancelled_one_does(app: Flask) -> None:
+    held, other = make_wallet(app), make_wallet(app)
+    keys = make_merchant(app)
+    open_payment(app, keys, payment_id="1", sum="7")
+    open_payment(app, keys, payment_id="2", sum="8")
+    make_due(app)
+    assert get_wallet(app.test_client(), keys, payment_id="3", sum="7").json["wallet_number"] == other
+    assert get_wallet(app.test_client(), keys, payment_id="4", sum="9").json["wallet_number"] == held
+
+
+def test_a_payment_is_opened_in_six_statements(app: Flask) -> None:
+    """Each is a round trip, and most are inside the one choice that all others wait for."""
+    make_wallet(app, daily_limit=500_00)
+    open_payment(app, make_merchant(app), sum="400")
+    make_due(app)
+    seen: list[str] = []
+    with app.app_context():
+        with reading() as session:
+            merchant = session.scalars(select(Merchant.id)).one()
+        for engine in db.engines.values():
+            event.listen(engine, "before_cursor_execute", lambda *about: seen.append(about[2]))
+        payments.open_payment(merchant, payments.Request("next", "99450", 400_00, CALLBACK, None, "now"))
+    assert len(seen) == 6, seen

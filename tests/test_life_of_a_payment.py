@@ -239,11 +239,10 @@ class Life(RuleBasedStateMachine):
         self.open(payment_id)
 
     def open(self, payment_id: str) -> None:
-        fits = self.used() + SUMS[payment_id] <= LIMIT
-        if not fits:  # what is due counts as cancelled
-            for one in self.model.values():
-                self.touch(one)
-            fits = self.used() + SUMS[payment_id] <= LIMIT
+        due = sum(
+            one.expected for one in self.model.values() if one.status == "pending" and self.clock.now >= one.due
+        )
+        fits = self.used() - due + SUMS[payment_id] <= LIMIT  # what is due counts as cancelled
         with self.app.app_context():
             if not fits:
                 with pytest.raises(NoWalletAvailable):

@@ -12,7 +12,7 @@ from sqlalchemy import exists, select
 
 from cerber import money
 from cerber.context import now
-from cerber.database import db, reading, transaction
+from cerber.database import db, transaction
 from cerber.errors import NotFound
 from cerber.models import Payment, Transfer
 from cerber.payment_states import OPEN, Cause, Event, Status, Step, decide, is_due
@@ -21,22 +21,12 @@ from cerber.services import audit, outbox, wallets
 
 SUM_HELD_AFTER = timedelta(hours=24)
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
-EXPIRED_AT_ONCE = 100
 
 
 @transaction
 def expire(payment_pk: int) -> bool:
     """Cancels the payment if its time-to-live has run out. Whether it did."""
     return expire_if_due(locked(payment_pk), now())
-
-
-def expire_due(most: int = EXPIRED_AT_ONCE) -> int:
-    """Expires what is due, the longest due first: each in a transaction of its own. How many were due, whoever
-    expired them in the end."""
-    due = _due(most)
-    for payment_pk in due:
-        expire(payment_pk)
-    return len(due)
 
 
 def locked(payment_pk: int) -> Payment:
@@ -99,12 +89,6 @@ def become(payment: Payment, step: Step, at: datetime, *, received_today: int) -
     if step.webhook is not None:
         outbox.enqueue(payment, step.webhook, at)
     return True
-
-
-def _due(most: int) -> list[int]:
-    due = (Payment.status == "pending", Payment.due_at <= now())
-    with reading() as session:
-        return list(session.scalars(select(Payment.id).where(*due).order_by(Payment.due_at).limit(most)))
 
 
 def _record(payment: Payment, amount: int, reference: str | None, actor: str, at: datetime) -> None:

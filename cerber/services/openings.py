@@ -15,7 +15,7 @@ from cerber.errors import NoWalletAvailable, PaymentClosed, PaymentIdReused
 from cerber.models import Payment, Wallet
 from cerber.payment_states import OPEN, Status, is_due
 from cerber.services import wallets
-from cerber.services.changes import FOREVER, SUM_HELD_AFTER, expire, expire_due
+from cerber.services.changes import FOREVER, SUM_HELD_AFTER, expire
 
 # Built once: building a statement costs more than SQLite takes to run it.
 _INSERT = insert(Payment.__table__)  # type: ignore[arg-type]
@@ -59,7 +59,7 @@ def open_payment(merchant_pk: int, request: Request) -> Shown:
     payment_pk = _same_open(merchant_pk, request)
     if payment_pk is None:
         try:
-            payment_pk = _open_with_room(merchant_pk, request)
+            payment_pk = _open(merchant_pk, request)
         except (IntegrityError, NoWalletAvailable):
             # an equal request was faster, and may have filled the wallet
             payment_pk = _same_open(merchant_pk, request)
@@ -87,15 +87,6 @@ def _same_open(merchant_pk: int, request: Request) -> int | None:
 def _find(merchant_pk: int, payment_id: str) -> Any:
     with db.engines["reads"].connect() as connection:
         return connection.execute(_KNOWN, {"merchant": merchant_pk, "id": payment_id}).first()
-
-
-def _open_with_room(merchant_pk: int, request: Request) -> int:
-    while True:
-        try:
-            return _open(merchant_pk, request)
-        except NoWalletAvailable:
-            if not expire_due():  # what is due counts as cancelled, and may have held the room
-                raise
 
 
 @transaction

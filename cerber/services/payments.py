@@ -15,7 +15,7 @@ from cerber.errors import NotFound, ReferenceUsed, VersionChanged
 from cerber.models import Payment, Transfer
 from cerber.payment_states import Event, Status, decide
 from cerber.services import audit, changes, wallets
-from cerber.services.changes import expire, expire_due
+from cerber.services.changes import expire
 from cerber.services.openings import Request, Shown, open_payment
 
 __all__ = [
@@ -32,6 +32,8 @@ __all__ = [
     "settle",
     "void_transfer",
 ]
+
+EXPIRED_AT_ONCE = 100
 
 
 def merchant_update(payment_pk: int, actor: str, *, accept: bool) -> Status:
@@ -69,11 +71,26 @@ def void_transfer(payment_pk: int, transfer_pk: int, version: int, actor: str, r
     _void(payment_pk, transfer_pk, version, actor, reason)
 
 
+def expire_due(most: int = EXPIRED_AT_ONCE) -> int:
+    """Expires what is due, the longest due first: each in a transaction of its own. How many were due, whoever
+    expired them in the end."""
+    due = _due(most)
+    for payment_pk in due:
+        expire(payment_pk)
+    return len(due)
+
+
 def current_status(payment_pk: int) -> Status:
     """What the payment is now, expired if it was due, by whoever was first."""
     expire(payment_pk)
     with reading() as session:
         return Status(session.scalars(select(Payment.status).filter_by(id=payment_pk)).one())
+
+
+def _due(most: int) -> list[int]:
+    due = (Payment.status == "pending", Payment.due_at <= now())
+    with reading() as session:
+        return list(session.scalars(select(Payment.id).where(*due).order_by(Payment.due_at).limit(most)))
 
 
 @transaction
