@@ -117,7 +117,7 @@ def _until(moment: float) -> float:
 
 
 def _connected(address: Address, port: int, seconds: float) -> PlainSocket:
-    sock = PlainSocket(socket.AF_INET if address.version == 4 else socket.AF_INET6, socket.SOCK_STREAM)
+    sock = PlainSocket(_family(address), socket.SOCK_STREAM)
     try:
         sock.settimeout(seconds)
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -130,9 +130,27 @@ def _connected(address: Address, port: int, seconds: float) -> PlainSocket:
 
 def _not_connected(error: OSError, address: Address, port: int) -> AttemptFailed:
     failed = named(error, heard=False)
-    if error.errno == errno.ENETUNREACH and address.version == 6:
-        failed.failure = Failure.unreachable  # many machines have no IPv6; without IPv4 we have no network
+    if error.errno in (errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+        routed = _has_route(address)
+        if routed and error.errno == errno.ENETUNREACH:
+            failed.failure = Failure.unreachable  # a router on the way said so, and any can
+        elif not routed and address.version == 6:
+            failed.failure = Failure.unreachable  # many machines have no IPv6; without IPv4 we have no network
     return AttemptFailed(failed.failure, f"{address} port {port}: {failed.detail}")
+
+
+def _has_route(address: Address) -> bool:
+    """Whether this machine would know where to send a packet. It sends none: that's what connecting UDP means."""
+    try:
+        with socket.socket(_family(address), socket.SOCK_DGRAM) as probe:
+            probe.connect((str(address), 9))
+    except OSError:
+        return False
+    return True
+
+
+def _family(address: Address) -> socket.AddressFamily:
+    return socket.AF_INET if address.version == 4 else socket.AF_INET6
 
 
 class PlainSocket(socket.socket):
@@ -404,6 +422,8 @@ class GuardedConnection(HTTPConnection):
         except OSError as error:
             theirs = re.search(r"failed: 50[234]\b", str(error))
             raise AttemptFailed(Failure.unreachable if theirs else Failure.own_side, f"proxy: {error}") from None
+        except http.client.HTTPException as error:
+            raise AttemptFailed(Failure.own_side, f"the proxy speaks no HTTP: {error}") from None
 
 
 class GuardedTLSConnection(GuardedConnection, HTTPSConnection):

@@ -31,6 +31,11 @@ class Failure(StrEnum):
         return self in (Failure.own_dns, Failure.own_side)
 
 
+# What Linux makes of ICMP: whoever runs a network can send it, so it's no fault of ours.
+_ICMP = ("EHOSTUNREACH", "EHOSTDOWN", "ENONET", "ENOPROTOOPT", "EOPNOTSUPP", "EPROTO", "EMSGSIZE")
+_TOLD_BY_ROUTERS = {getattr(errno, name) for name in _ICMP if hasattr(errno, name)}
+
+
 class AttemptFailed(Exception):
     """No answer came. No OSError, so that requests hands it on as it is. `detail` is short and printable."""
 
@@ -57,7 +62,7 @@ def named(error: OSError | http.client.HTTPException, *, heard: bool) -> Attempt
             return AttemptFailed(Failure.reset, str(error))
         case http.client.HTTPException():
             return AttemptFailed(Failure.protocol, f"{type(error).__name__}: {error}")
-        case OSError(errno=errno.EHOSTUNREACH):
+        case OSError() if error.errno in _TOLD_BY_ROUTERS:
             return AttemptFailed(Failure.unreachable, str(error))
         case _:  # no network, no more sockets, a firewall of ours
             return AttemptFailed(Failure.own_side, str(error))

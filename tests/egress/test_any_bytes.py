@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from cerber.egress import Failure
 from tests.egress.kit import BODY, HEADERS, Listen, Open, Post, Resolver, head, raw
-from tests.receivers import OK, answering
+from tests.receivers import OK, Authority, Connection, answering
 
 STARTS = [
     b"",
@@ -35,6 +35,40 @@ def test_a_whole_answer_of_any_bytes_is_an_attempt_and_no_exception(listen: List
         attempt = post(receiver)
         assert (attempt.status is None) == (attempt.failure in (Failure.reset, Failure.protocol))
         assert attempt.detail.isprintable()
+
+    answer_with()
+
+
+def test_any_bytes_for_a_handshake_are_an_attempt_and_no_exception(listen: Listen, door: Open) -> None:
+    receiver = listen(answering(OK))
+    url = receiver.url.replace("http:", "https:")
+    egress = door()
+
+    @settings(max_examples=100, deadline=None)
+    @given(st.sampled_from([b"", b"\x16\x03\x03", b"\x15\x03\x03\x00\x02", b"\x16\x03\x03\x00\x30\x02"]), st.binary())
+    def begin_with(start: bytes, rest: bytes) -> None:
+        def script(connection: Connection) -> None:
+            connection.sock.recv(65536)
+            connection.send(start + rest)
+
+        receiver.script = script
+        assert egress.post(url, BODY, HEADERS).failure in (Failure.tls, Failure.reset)
+
+    begin_with()
+
+
+def test_any_bytes_within_tls_are_an_attempt_and_no_exception(
+    listen: Listen, door: Open, authority: Authority
+) -> None:
+    receiver = listen(answering(OK), tls=authority.server("127.0.0.1"))
+    egress = door(ca_file=str(authority.ca_file))
+
+    @settings(max_examples=50, deadline=None)
+    @given(st.sampled_from(STARTS), st.binary())
+    def answer_with(start: bytes, rest: bytes) -> None:
+        receiver.script = raw(start + rest)
+        attempt = egress.post(receiver.url, BODY, HEADERS)
+        assert (attempt.status is None) == (attempt.failure in (Failure.reset, Failure.protocol))
 
     answer_with()
 

@@ -65,7 +65,12 @@ def test_the_next_address_is_tried(listen: Listen, door: Open, resolver: Resolve
         (errno.EMFILE, "8.8.8.8", Failure.own_side),
         (errno.ENETUNREACH, "8.8.8.8", Failure.own_side),
         (errno.ENETUNREACH, "2606:4700::1111", Failure.unreachable),
+        (errno.EADDRNOTAVAIL, "8.8.8.8", Failure.own_side),
+        (errno.EADDRNOTAVAIL, "2606:4700::1111", Failure.unreachable),
         (errno.EHOSTUNREACH, "8.8.8.8", Failure.unreachable),
+        (errno.EHOSTDOWN, "8.8.8.8", Failure.unreachable),
+        (errno.ENOPROTOOPT, "8.8.8.8", Failure.unreachable),
+        (errno.EPROTO, "2606:4700::1111", Failure.unreachable),
         (errno.EPERM, "8.8.8.8", Failure.own_side),
         (errno.ETIMEDOUT, "8.8.8.8", Failure.timeout),
         (errno.ECONNRESET, "8.8.8.8", Failure.reset),
@@ -80,6 +85,19 @@ def test_what_is_ours_is_told_from_what_is_theirs(
     monkeypatch.setattr(socket.socket, "connect", fail)
     host = f"[{address}]" if ":" in address else address
     assert door(allow_private=False).post(f"http://{host}/", BODY, HEADERS).failure is failure
+
+
+def test_a_net_that_a_router_on_the_way_calls_unreachable_is_theirs(
+    door: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def connect(sock: socket.socket, _: object) -> None:
+        if sock.type is socket.SOCK_STREAM:
+            raise OSError(errno.ENETUNREACH, "no")
+
+    monkeypatch.setattr(socket.socket, "connect", connect)  # but there is a route: UDP connects
+    for host in ("8.8.8.8", "[2606:4700::1111]"):
+        attempt = door(allow_private=False).post(f"http://{host}/", BODY, HEADERS)
+        assert attempt.failure is Failure.unreachable
 
 
 def test_ours_are_the_failures_that_tell_nothing_of_the_endpoint() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cerber.egress import Egress, Failure
-from tests.egress.kit import BODY, HEADERS, SLACK, TOTAL, Listen, Open, Resolver, head
+from tests.egress.kit import BODY, HEADERS, SLACK, TOTAL, Listen, Open, Resolver, head, raw
 from tests.receivers import OK, Authority, Connection, Script, answering
 
 
@@ -111,3 +111,9 @@ def test_a_proxy_that_hangs_ends_at_the_deadline(listen: Listen, door: Open) -> 
     start = time.monotonic()
     assert egress.post("https://shop.example.com/", BODY, HEADERS).failure is Failure.timeout
     assert time.monotonic() - start < TOTAL + SLACK
+
+
+def test_a_proxy_that_speaks_no_http_is_ours(listen: Listen, door: Open) -> None:
+    proxy = listen(raw(b"SSH-2.0-OpenSSH_9.6\r\n"))
+    egress = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}")
+    assert egress.post("https://shop.example.com/", BODY, HEADERS).failure is Failure.own_side
