@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from cerber.services.payments import Request
 
 T = TypeVar("T")
 LONGEST_ID = 64
+MOST_EVENTS, USUAL_EVENTS = 500, 100  # in one answer
+_COUNT = re.compile(r"[1-9][0-9]{0,2}")
 _UNSEEN = {"Cc", "Cf", "Cs"}  # control, format (bidirectional too) and surrogates: they fool an operator's eye
 
 
@@ -43,6 +46,14 @@ class Balance:
     start: datetime | None
     end: datetime | None
     callback_url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Events:
+    """A checked get_events. `after` is a webhook-id, None for from the beginning."""
+
+    after: str | None
+    limit: int
 
 
 class _Reader:
@@ -127,6 +138,16 @@ def get_balance(fields: Fields, circumstances: Circumstances) -> Balance:
     return Balance(start, end, callback_url)
 
 
+def get_events(fields: Fields) -> Events:
+    """Raises Invalid."""
+    read = _Reader(fields)
+    read.required("merch_id", identifier)
+    after = read.optional("after", identifier, blank=(None,))  # the cursor of an answer without events is null
+    limit = read.optional("limit", _limit)
+    read.done()
+    return Events(after, limit or USUAL_EVENTS)
+
+
 def identifier(value: object) -> str:
     """A text of 1 to 64 characters, or a JSON integer as its text. Raises ValueError."""
     text = _text(value)
@@ -157,6 +178,13 @@ def _sum(value: object) -> int:
     if isinstance(value, Fraction | Integer):
         return money.parse_sum(str(value))
     return money.parse_sum(_text(value))
+
+
+def _limit(value: object) -> int:
+    text = value if isinstance(value, str) and not isinstance(value, Fraction) else ""
+    if not _COUNT.fullmatch(text) or int(text) > MOST_EVENTS:
+        raise ValueError(f"must be an integer from 1 to {MOST_EVENTS}")
+    return int(text)
 
 
 def _one_of(*allowed: str) -> Callable[[object], str]:

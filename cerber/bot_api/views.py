@@ -1,4 +1,4 @@
-"""The four calls of the merchants' API: authenticate, parse, one service call, answer."""
+"""The calls of the merchants' API: authenticate, parse, one service call, answer."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from flask import Blueprint, Response, request
 from cerber import wire
 from cerber.bot_api import auth, body, schemas
 from cerber.bot_api.body import Fields
-from cerber.bot_api.schemas import Circumstances
+from cerber.bot_api.schemas import Circumstances, Invalid
 from cerber.callback_urls import parse_callback_url
 from cerber.context import now, settings
-from cerber.errors import PaymentNotFound, WebhookBodySent
+from cerber.errors import NotFound, PaymentNotFound, WebhookBodySent
 from cerber.payment_states import is_due
-from cerber.services import balance, payments
+from cerber.services import balance, events, payments
+from cerber.services.events import HappenedEvent
 
 blueprint = Blueprint("bot_api", __name__, url_prefix="/bot_api")
 
@@ -69,6 +70,30 @@ def get_balance() -> Response:
     if asked.callback_url:
         balance.send(merchant, asked.start, asked.end, asked.callback_url, text)
     return Response(text, mimetype="application/json")
+
+
+@blueprint.get("/get_events/", **_AS_SENT)
+def get_events() -> Response:
+    fields = _fields()
+    merchant = auth.merchant(fields, "balance")
+    asked = schemas.get_events(fields)
+    try:
+        page = events.after(merchant, asked.after, asked.limit)
+    except NotFound as error:
+        raise Invalid([("after", error.message)]) from None
+    return _answer(events=[_event(event) for event in page.events], cursor=page.cursor, has_more=page.has_more)
+
+
+def _event(event: HappenedEvent) -> dict[str, object]:
+    return {
+        "webhook-id": event.event_id,
+        "kind": event.kind,
+        "payment_id": None if event.payment_id is None else wire.payment_number(event.payment_id),
+        "body": event.body,
+        "time": event.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "state": event.state,
+        "attempts": event.attempts,
+    }
 
 
 def _fields() -> Fields:
