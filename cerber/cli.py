@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, timedelta
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, cast
 
 import click
 from flask import Flask, current_app
@@ -25,18 +25,40 @@ from cerber.config import ROOT
 from cerber.errors import CerberError
 from cerber.services import checks, merchants, operators, wallets
 
-P = ParamSpec("P")
-T = TypeVar("T")
 
-merchant = AppGroup("merchant", help="Merchants and their secrets.")
-wallet = AppGroup("wallet", help="Wallets that payers send to.")
-operator = AppGroup("operator", help="People who decide payments.")
+@contextmanager
+def plain_errors() -> Iterator[None]:
+    """Makes what went wrong one line and exit status 1, or 2 where the command was misused; never a traceback."""
+    try:
+        yield
+    except click.exceptions.NoArgsIsHelpError:
+        raise
+    except click.UsageError as error:  # a new one, without the context of which click would show the usage too
+        raise click.UsageError(_line(error.format_message())) from None
+    except CerberError as error:
+        raise click.ClickException(error.message) from None
+    except (DBAPIError, PoolTimeout) as error:
+        raise click.ClickException(f"The database refused: {_cause(error)}. `flask doctor` says more.") from None
+    except ValueError as error:
+        raise click.ClickException(_line(str(error))) from None
 
 
-def init_app(app: Flask) -> None:
-    for command in (merchant, wallet, operator, deliver, doctor):
-        app.cli.add_command(command)
-    app.cli.add_command(Migrations(app))
+class PlainCommand(click.Command):
+    """A command whose errors are plain, those of its subcommands included."""
+
+    def make_context(
+        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
+    ) -> click.Context:
+        with plain_errors():
+            return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with plain_errors():
+            return super().invoke(ctx)
+
+
+class PlainGroup(PlainCommand, AppGroup):
+    """A group of such commands."""
 
 
 class Migrations(click.Command):
@@ -53,11 +75,15 @@ class Migrations(click.Command):
         return self._app.cli.commands["db"].make_context(info_name, args, parent, **extra)
 
 
-class PlainGroup(click.Group):
-    """A group of commands that are not ours, with errors that are."""
+merchant = PlainGroup("merchant", help="Merchants and their secrets.")
+wallet = PlainGroup("wallet", help="Wallets that payers send to.")
+operator = PlainGroup("operator", help="People who decide payments.")
 
-    def invoke(self, ctx: click.Context) -> Any:
-        return plain_errors(super().invoke)(ctx)
+
+def init_app(app: Flask) -> None:
+    for command in (merchant, wallet, operator, deliver, doctor):
+        app.cli.add_command(command)
+    app.cli.add_command(Migrations(app))
 
 
 def add_migrations(app: Flask) -> None:
@@ -66,31 +92,20 @@ def add_migrations(app: Flask) -> None:
 
     Migrate(app, database.db, directory=str(ROOT / "migrations"))
     theirs = cast(click.Group, app.cli.commands["db"])
-    group = PlainGroup("db", theirs.commands, params=theirs.params, callback=theirs.callback, help=theirs.help)
+    group = PlainGroup(
+        "db", commands=theirs.commands, params=theirs.params, callback=theirs.callback, help=theirs.help
+    )
     app.cli.add_command(group)
 
 
-def plain_errors(command: Callable[P, T]) -> Callable[P, T]:
-    """Makes what went wrong one line and exit status 1, never a traceback."""
-
-    @wraps(command)
-    def run(*args: P.args, **kwargs: P.kwargs) -> T:
-        try:
-            return command(*args, **kwargs)
-        except CerberError as error:
-            raise click.ClickException(error.message) from None
-        except (DBAPIError, PoolTimeout) as error:
-            raise click.ClickException(f"The database refused: {_cause(error)}. `flask doctor` says more.") from None
-        except ValueError as error:
-            raise click.ClickException(str(error)) from None
-
-    return run
-
-
 def _cause(error: DBAPIError | PoolTimeout) -> str:
-    """What the driver says, in one line: MySQL's comes with a number before it."""
+    """What the driver says; MySQL's comes with a number before it."""
     said = error.orig.args[-1] if isinstance(error, DBAPIError) and error.orig and error.orig.args else error
-    return " ".join(str(said).split()).rstrip(".")
+    return _line(str(said)).rstrip(".")
+
+
+def _line(text: str) -> str:
+    return " ".join(text.split())
 
 
 def _id(context: click.Context, parameter: click.Parameter, value: str) -> str:
@@ -111,7 +126,6 @@ def _sum(context: click.Context, parameter: click.Parameter, value: str | None) 
 @click.argument("merch_id", callback=_id)
 @click.option("--name", default="")
 @click.option("--secrets-stdin", is_flag=True, help="Take both secrets from a JSON object on standard input.")
-@plain_errors
 def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
     """Adds a merchant and shows its secrets, once."""
     given = _given_secrets() if secrets_stdin else None
@@ -124,7 +138,6 @@ def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
 @click.argument("merch_id")
 @click.argument("kind", type=click.Choice(merchants.KINDS))
 @click.option("--overlap-hours", type=click.FloatRange(0, 720), default=24.0, show_default=True)
-@plain_errors
 def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
     """Makes a new secret; the old one stays valid for the overlap (0 for a leak)."""
     rotation = merchants.rotate(merch_id, kind, timedelta(hours=overlap_hours))
@@ -134,7 +147,6 @@ def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
 
 @merchant.command("block")
 @click.argument("merch_id")
-@plain_errors
 def merchant_block(merch_id: str) -> None:
     """Refuses a merchant's requests from the next one on."""
     merchants.set_blocked(merch_id, blocked=True)
@@ -142,7 +154,6 @@ def merchant_block(merch_id: str) -> None:
 
 @merchant.command("unblock")
 @click.argument("merch_id")
-@plain_errors
 def merchant_unblock(merch_id: str) -> None:
     """Lets a merchant's requests in again."""
     merchants.set_blocked(merch_id, blocked=False)
@@ -150,7 +161,6 @@ def merchant_unblock(merch_id: str) -> None:
 
 @merchant.command("list")
 @click.option("--json", "as_json", is_flag=True)
-@plain_errors
 def merchant_list(as_json: bool) -> None:
     """Lists the merchants."""
     rows = [
@@ -165,7 +175,6 @@ def merchant_list(as_json: bool) -> None:
 @click.argument("link")
 @click.option("--label", default="")
 @click.option("--daily-limit", callback=_sum, help="In manat; without it there is none.")
-@plain_errors
 def wallet_add(number: str, link: str, label: str, daily_limit: int | None) -> None:
     """Adds a wallet, active at once."""
     if not link.startswith(("https://", "http://")) or len(link) > 1000:
@@ -175,7 +184,6 @@ def wallet_add(number: str, link: str, label: str, daily_limit: int | None) -> N
 
 @wallet.command("pause")
 @click.argument("number")
-@plain_errors
 def wallet_pause(number: str) -> None:
     """Stops new payments from taking a wallet."""
     wallets.set_paused(number, paused=True)
@@ -183,7 +191,6 @@ def wallet_pause(number: str) -> None:
 
 @wallet.command("resume")
 @click.argument("number")
-@plain_errors
 def wallet_resume(number: str) -> None:
     """Lets new payments take a wallet again."""
     wallets.set_paused(number, paused=False)
@@ -191,7 +198,6 @@ def wallet_resume(number: str) -> None:
 
 @wallet.command("list")
 @click.option("--json", "as_json", is_flag=True)
-@plain_errors
 def wallet_list(as_json: bool) -> None:
     """Lists the wallets. Sums in manat."""
     rows = [
@@ -211,7 +217,6 @@ def wallet_list(as_json: bool) -> None:
 @click.argument("username", callback=_id)
 @click.option("--role", type=click.Choice(["operator", "admin"]), default="operator", show_default=True)
 @click.option("--password-stdin", is_flag=True)
-@plain_errors
 def operator_add(username: str, role: str, password_stdin: bool) -> None:
     """Adds an operator; asks for the password where it is not piped."""
     piped = password_stdin or not sys.stdin.isatty()
@@ -225,17 +230,15 @@ def operator_add(username: str, role: str, password_stdin: bool) -> None:
 
 @operator.command("list")
 @click.option("--json", "as_json", is_flag=True)
-@plain_errors
 def operator_list(as_json: bool) -> None:
     """Lists the operators."""
     _table([{"username": row.username, "role": row.role} for row in operators.list_all()], as_json)
 
 
-@click.command("deliver")
+@click.command("deliver", cls=PlainCommand)
 @click.option("--once", is_flag=True, help="Send what is due, then exit: for a scheduled task.")
 @click.option("--seconds", type=click.FloatRange(0), help="With --once: stop claiming after so many seconds.")
 @with_appcontext
-@plain_errors
 def deliver(once: bool, seconds: float | None) -> None:
     """Sends webhooks, until SIGTERM or SIGINT."""
     if seconds is not None and not once:
@@ -249,10 +252,9 @@ def deliver(once: bool, seconds: float | None) -> None:
         delivery.run(app)
 
 
-@click.command("doctor")
+@click.command("doctor", cls=PlainCommand)
 @click.option("--json", "as_json", is_flag=True)
 @with_appcontext
-@plain_errors
 def doctor(as_json: bool) -> None:
     """Checks that all is there that a gateway needs; exits 1 where something is wrong, with what to do."""
     findings = checks.diagnose()

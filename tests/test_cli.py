@@ -5,18 +5,44 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
+from typing import TypeAlias
 
 import pytest
 from flask import Flask
 
-from cerber import signing
+from cerber import database, signing
+from cerber.app import create_app
 from cerber.config import ROOT, BadSetting, from_environment
-from tests.conftest import ENV
-from tests.factories import make_merchant
+from tests.conftest import ENV, _dispose
+from tests.factories import make_merchant, make_wallet
+
+Finished: TypeAlias = "subprocess.CompletedProcess[str]"
+AS_FLASK = ("-m", "flask")
+READS = {
+    "merchant list": "",
+    "wallet list": "",
+    "operator list": "",
+    "doctor": "",
+}
+WRITES = {  # each with what it is given on standard input
+    "merchant add new": "",
+    "merchant rotate taken payment": "",
+    "merchant block taken": "",
+    "merchant unblock taken": "",
+    "wallet add 2 https://m10.example/2": "",
+    "wallet pause 1": "",
+    "wallet resume 1": "",
+    "operator add anna --password-stdin": "correct horse battery\n",
+    "deliver --once": "",
+}
+FOR_THE_SYSTEM = {"db upgrade": "", "deliver": ""}
 
 
 def run(app: Flask, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
@@ -24,13 +50,27 @@ def run(app: Flask, *arguments: str, stdin: str = "") -> tuple[int, str, str]:
     return result.exit_code, result.stdout, result.stderr
 
 
-def flask(*arguments: str, url: str, python: Sequence[str] = ()) -> subprocess.CompletedProcess[str]:
+def flask(*arguments: str, url: str, python: Sequence[str] = AS_FLASK, stdin: str = "") -> Finished:
     """The command in a process of its own."""
     env = os.environ | ENV | {"CERBER_DATABASE_URL": url}
-    command = [sys.executable, *python, "-m", "flask", *arguments]
-    return subprocess.run(
-        command, cwd=ROOT, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
-    )
+    command = [sys.executable, *python, *arguments]
+    return subprocess.run(command, cwd=ROOT, env=env, input=stdin, capture_output=True, text=True, timeout=60)
+
+
+def together(commands: Mapping[str, str], url: str) -> dict[str, Finished]:
+    """Several commands, each in a process of its own."""
+    with ThreadPoolExecutor(4) as threads:
+        results = threads.map(lambda line: flask(*line.split(), url=url, stdin=commands[line]), commands)
+    return dict(zip(commands, results, strict=True))
+
+
+def assert_one_line(command: str, finished: Finished) -> None:
+    """It failed, and said so in one line: doctor in its own report."""
+    said = finished.stdout if command == "doctor" else finished.stderr
+    silent = finished.stderr if command == "doctor" else finished.stdout
+    assert (command, finished.returncode, silent) == (command, 1, "")
+    assert len(said.splitlines()) == 1, said
+    assert said.startswith("BAD  database: " if command == "doctor" else "Error: "), said
 
 
 @pytest.fixture
@@ -74,14 +114,19 @@ def test_a_merchant_can_move_in_with_its_secrets(app: Flask) -> None:
         (["wallet", "pause", "none"], "", 1),
         (["operator", "add", "a", "--password-stdin"], "short\n", 1),
         (["deliver", "--seconds", "5"], "", 2),
+        (["deliver", "--twice"], "", 2),
+        (["merchant", "rotate", "taken"], "", 2),
+        (["merchant", "remove"], "", 2),
+        (["doctor", "please"], "", 2),
+        (["db", "sideways"], "", 2),
     ],
 )
 def test_a_mistake_is_told_without_a_traceback(app: Flask, arguments: list[str], stdin: str, status: int) -> None:
     make_merchant(app, "taken")
     code, _, err = run(app, *arguments, stdin=stdin)
     assert code == status
-    assert "Error: " in err
-    assert "Traceback" not in err
+    assert err.startswith("Error: ")
+    assert len(err.splitlines()) == 1
 
 
 def test_wallets_are_listed_paused_and_resumed(app: Flask) -> None:
@@ -174,11 +219,59 @@ def test_a_bad_setting_stops_the_start_with_one_line() -> None:
 
 
 def test_the_worker_carries_no_migrations_and_db_has_them(sqlite_url: str) -> None:
-    sent = flask("deliver", "--once", url=sqlite_url, python=["-X", "importtime"])
+    sent = flask("deliver", "--once", url=sqlite_url, python=("-X", "importtime", *AS_FLASK))
     loaded = {line.rpartition("|")[2].strip() for line in sent.stderr.splitlines()}
     assert sent.returncode == 0
     assert "cerber.delivery" in loaded
     assert not {name for name in loaded if name.partition(".")[0] in {"alembic", "flask_migrate", "mako"}}
-    assert "(head)" in flask("db", "current", url=sqlite_url).stdout
-    assert "Perform database migrations." in flask("--help", url=sqlite_url).stdout
-    assert "upgrade" in flask("db", "--help", url=sqlite_url).stdout
+    shown = together({"db current": "", "--help": "", "db --help": ""}, sqlite_url)
+    assert "(head)" in shown["db current"].stdout
+    assert "Perform database migrations." in shown["--help"].stdout
+    assert "upgrade" in shown["db --help"].stdout
+
+
+def test_each_command_says_in_one_line_that_the_server_is_away() -> None:
+    url = "mysql+pymysql://cerber:password@127.0.0.1:1/cerber"
+    for command, finished in together(READS | WRITES | FOR_THE_SYSTEM, url).items():
+        assert_one_line(command, finished)
+        assert "password" not in finished.stderr
+
+
+def test_a_file_that_cannot_be_opened_is_told_in_one_line() -> None:
+    commands = {"merchant list": "", "doctor": ""} | FOR_THE_SYSTEM
+    for command, finished in together(commands, "sqlite:////nowhere/cerber.db").items():
+        assert_one_line(command, finished)
+
+
+@pytest.mark.parametrize(
+    ("lock", "refused", "served"),
+    [
+        (["BEGIN IMMEDIATE"], WRITES, READS),
+        (["PRAGMA locking_mode=EXCLUSIVE", "BEGIN EXCLUSIVE"], READS | WRITES, {}),
+    ],
+    ids=["writes", "reads too"],
+)
+def test_each_command_says_in_one_line_that_sqlite_is_locked(
+    sqlite_url: str,
+    monkeypatch: pytest.MonkeyPatch,
+    lock: list[str],
+    refused: dict[str, str],
+    served: dict[str, str],
+) -> None:
+    monkeypatch.setattr(database, "BUSY_SECONDS", 0.1)
+    app = create_app(ENV | {"CERBER_DATABASE_URL": sqlite_url})
+    make_merchant(app, "taken")
+    make_wallet(app, "1")
+    _dispose(app)
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as holder:
+        for statement in lock:
+            holder.execute(statement)
+        for command, stdin in refused.items():
+            finished = subprocess.CompletedProcess(command, *run(app, *command.split(), stdin=stdin))
+            assert_one_line(command, finished)
+            assert command == "doctor" or "database is locked" in finished.stderr
+        for command in served:
+            assert run(app, *command.split())[2] == ""
+        if not served:  # migrations go over a connection of their own, and its wait can be set in the URL
+            assert_one_line("db upgrade", flask("db", "upgrade", url=f"{sqlite_url}?timeout=0.1"))
+    _dispose(app)
