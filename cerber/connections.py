@@ -331,11 +331,12 @@ class Answer(http.client.HTTPResponse):
         self.code = self.status = status
         self.reason = reason.strip()
         self.version = 10 if version == "HTTP/1.0" else 11
-        self.chunked = self.headers.get("Transfer-Encoding", "").lower() == "chunked"
+        empty = status in (204, 304)
+        self.chunked = not empty and self.headers.get("Transfer-Encoding", "").lower() == "chunked"
         self.chunk_left = None
         length = self.headers.get("Content-Length", "").strip()
         self.length: int | None = int(length) if re.fullmatch("[0-9]{1,18}", length) and not self.chunked else None
-        if status in (204, 304):
+        if empty:
             self.length = 0
         self.will_close = self._check_close() or (not self.chunked and self.length is None)  # type: ignore[attr-defined]
 
