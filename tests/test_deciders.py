@@ -6,15 +6,16 @@ import json
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import event, select
 
 from cerber.context import now
-from cerber.database import reading
-from cerber.errors import CerberError, MoneyReceived, PaymentClosed, ReferenceUsed, VersionChanged
+from cerber.database import db, reading
+from cerber.errors import CerberError, MoneyReceived, NotFound, PaymentClosed, ReferenceUsed, VersionChanged
 from cerber.models import AuditEntry, Payment, Transfer, Wallet
 from cerber.services import changes, openings, payments
 from tests.factories import MerchantKeys, bodies, make_merchant, make_wallet, open_payment, payment
@@ -203,6 +204,89 @@ def test_an_operator_who_comes_after_the_time_is_told_so(app: Flask, pk: int, cl
     assert [type(error) for error in lost(results)] == [VersionChanged] * 2
     assert payment(app, pk).cancel_cause == "expired"
     assert (transfers(app, pk), told(app), audited(app, pk)) == ([], [CANCEL], ["expire"])
+
+
+def decisions(pk: int) -> list[Callable[[], object]]:
+    return [
+        lambda: payments.accept(pk, 1, "operator:ayla"),
+        lambda: payments.cancel(pk, 1, "operator:ayla"),
+        lambda: payments.record_transfer(pk, 1, "operator:ayla", 200_00),
+        lambda: payments.void_transfer(pk, 0, 1, "operator:admin", "typed wrong"),
+        lambda: payments.merchant_update(pk, "merchant:shop-1", accept=True),
+        lambda: payments.merchant_update(pk, "merchant:shop-1", accept=False),
+    ]
+
+
+@pytest.mark.parametrize("which", range(6))
+def test_no_decision_is_half_before_the_time_and_half_after(app: Flask, pk: int, clocks: Clocks, which: int) -> None:
+    """The time strikes with the first commit: whoever looked before it has decided before it."""
+    due = payment(app, pk).due_at
+    assert due is not None
+    with app.app_context():
+        event.listen(db.engine, "commit", lambda _: setattr(clocks.mine, "at", due))
+        with suppress(NotFound):
+            clocks.at(due - timedelta(microseconds=1), decisions(pk)[which])()
+        with reading() as session:
+            changed = list(session.scalars(select(AuditEntry.at).filter_by(payment_id=pk)))
+    assert all(at < due for at in changed)
+    assert payment(app, pk).version == 1 + len(changed)
+
+
+@pytest.mark.parametrize("which", range(4))
+def test_an_operator_who_waited_for_the_lock_over_the_time_is_too_late(
+    app: Flask, pk: int, monkeypatch: pytest.MonkeyPatch, which: int
+) -> None:
+    due = payment(app, pk).due_at
+    assert due is not None
+    clock = [due - timedelta(microseconds=1)]
+    for service in (payments, openings, changes):
+        monkeypatch.setattr(service, "now", lambda: clock[0])
+    with app.app_context(), ThreadPoolExecutor(1) as pool, db.engine.begin() as holder:
+        holder.execute(select(Payment.id).filter_by(id=pk).with_for_update())
+        waits = threading.Event()
+        event.listen(db.engine, "before_cursor_execute", lambda *_: waits.set())  # the statement that waits
+        result = pool.submit(at_once, app, decisions(pk)[which])
+        assert waits.wait(10)
+        clock[0] = due
+        holder.rollback()
+        (error,) = result.result(20)
+    assert isinstance(error, VersionChanged)
+    assert error.payment_status == "cancel"
+    assert (payment(app, pk).cancel_cause, told(app), audited(app, pk)) == ("expired", [CANCEL], ["expire"])
+
+
+def test_a_guess_of_the_version_after_the_expiry_decides_nothing(app: Flask, pk: int, clocks: Clocks) -> None:
+    due = payment(app, pk).due_at
+    assert due is not None
+    (error,) = at_once(app, clocks.at(due, lambda: payments.accept(pk, 2, "operator:ayla")))
+    assert isinstance(error, VersionChanged)
+    assert (audited(app, pk), told(app)) == (["expire"], [CANCEL])
+
+
+@pytest.mark.parametrize(
+    ("late", "said", "becomes", "entries"),
+    [
+        (timedelta(0), True, "confirming", ["expire", "merchant_accept"]),
+        (timedelta(0), False, "cancel", ["expire", "merchant_cancel"]),
+        (timedelta(hours=24), True, None, ["expire"]),
+        (timedelta(hours=24), False, "cancel", ["expire", "merchant_cancel"]),
+    ],
+)
+def test_a_merchant_who_comes_after_the_time_is_told_what_an_expired_payment_allows(
+    app: Flask, pk: int, clocks: Clocks, late: timedelta, said: bool, becomes: str | None, entries: list[str]
+) -> None:
+    due = payment(app, pk).due_at
+    assert due is not None
+    deed = clocks.at(due + late, lambda: payments.merchant_update(pk, "merchant:shop-1", accept=said))
+    (result,) = at_once(app, deed)
+    if becomes is None:
+        assert isinstance(result, PaymentClosed)
+        assert result.payment_status == "cancel"
+    else:
+        assert result == becomes
+    assert payment(app, pk).status == (becomes or "cancel")
+    assert (audited(app, pk), told(app)) == (entries, [CANCEL])
+    assert expected(app) == (500_00 if becomes == "confirming" else 0)
 
 
 @pytest.mark.parametrize("_round", range(ROUNDS))

@@ -5,13 +5,17 @@ The other services' door to payments too: opening one is in `openings`, what eac
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
 
 from cerber import money
 from cerber.context import now
 from cerber.database import db, reading, transaction
-from cerber.errors import NotFound, ReferenceUsed, VersionChanged
+from cerber.errors import CerberError, MoneyReceived, NotFound, PaymentClosed, ReferenceUsed, VersionChanged
 from cerber.models import Payment, Transfer
 from cerber.payment_states import Event, Status, decide
 from cerber.services import audit, changes, wallets
@@ -38,8 +42,10 @@ EXPIRED_AT_ONCE = 100
 
 def merchant_update(payment_pk: int, actor: str, *, accept: bool) -> Status:
     """The merchant says that the payer sent the money, or gave up. Raises PaymentClosed and MoneyReceived."""
-    expire(payment_pk)
-    return _merchant_update(payment_pk, actor, Event.MERCHANT_ACCEPT if accept else Event.MERCHANT_CANCEL)
+    became = _merchant_update(payment_pk, actor, Event.MERCHANT_ACCEPT if accept else Event.MERCHANT_CANCEL)
+    if isinstance(became, CerberError):
+        raise became
+    return became
 
 
 def record_transfer(payment_pk: int, version: int, actor: str, amount: int, reference: str | None = None) -> None:
@@ -47,28 +53,27 @@ def record_transfer(payment_pk: int, version: int, actor: str, amount: int, refe
 
     Raises NotFound, VersionChanged, NotPossible and ReferenceUsed; the same holds for all that operators do.
     """
-    _decide(payment_pk, version, Event.TRANSFER, actor, amount, reference)
+    _decide(payment_pk, version, partial(_apply, Event.TRANSFER, actor, amount, reference))
 
 
 def accept(payment_pk: int, version: int, actor: str) -> None:
     """An operator saw all that was missing arrive."""
-    _decide(payment_pk, version, Event.OPERATOR_ACCEPT, actor)
+    _decide(payment_pk, version, partial(_apply, Event.OPERATOR_ACCEPT, actor, 0, None))
 
 
 def settle(payment_pk: int, version: int, actor: str) -> None:
     """An operator accepts what came, and writes the rest off."""
-    _decide(payment_pk, version, Event.SETTLE, actor)
+    _decide(payment_pk, version, partial(_apply, Event.SETTLE, actor, 0, None))
 
 
 def cancel(payment_pk: int, version: int, actor: str) -> None:
     """An operator cancels a payment for which nothing has come."""
-    _decide(payment_pk, version, Event.OPERATOR_CANCEL, actor)
+    _decide(payment_pk, version, partial(_apply, Event.OPERATOR_CANCEL, actor, 0, None))
 
 
 def void_transfer(payment_pk: int, transfer_pk: int, version: int, actor: str, reason: str) -> None:
     """An admin takes a transfer back that was recorded by mistake."""
-    expire(payment_pk)
-    _void(payment_pk, transfer_pk, version, actor, reason)
+    _decide(payment_pk, version, partial(_void, transfer_pk, actor, reason))
 
 
 def expire_due(most: int = EXPIRED_AT_ONCE) -> int:
@@ -94,36 +99,48 @@ def _due(most: int) -> list[int]:
 
 
 @transaction
-def _merchant_update(payment_pk: int, actor: str, event: Event) -> Status:
+def _merchant_update(payment_pk: int, actor: str, event: Event) -> Status | CerberError:
+    """What the payment becomes, or the refusal: given back and not raised, since that would undo an expiry."""
     payment = changes.locked(payment_pk)
-    changes.apply(payment, event, actor, now())
+    at = now()  # after the wait for the lock: who waited over the time is too late
+    changes.expire_if_due(payment, at)
+    try:
+        changes.apply(payment, event, actor, at)
+    except (PaymentClosed, MoneyReceived) as refusal:
+        return refusal
     return Status(payment.status)
 
 
-def _decide(
-    payment_pk: int, version: int, event: Event, actor: str, amount: int = 0, reference: str | None = None
-) -> None:
-    expire(payment_pk)
-    _decide_at_version(payment_pk, version, event, actor, amount, reference)
+def _decide(payment_pk: int, version: int, decision: Callable[[Payment, datetime], None]) -> None:
+    changed = _decide_at_version(payment_pk, version, decision)
+    if changed is not None:
+        raise changed
 
 
 @transaction
 def _decide_at_version(
-    payment_pk: int, version: int, event: Event, actor: str, amount: int, reference: str | None
-) -> None:
-    payment = _at_version(payment_pk, version)
+    payment_pk: int, version: int, decision: Callable[[Payment, datetime], None]
+) -> VersionChanged | None:
+    """What an operator decides about the payment as they saw it. Else what he is to be told, given back and not
+    raised: that would undo an expiry, which nobody has seen yet."""
+    payment = changes.locked(payment_pk)
+    at = now()  # after the wait for the lock: who waited over the time is too late
+    if changes.expire_if_due(payment, at) or payment.version != version:
+        return VersionChanged("This payment has changed since the page was shown. Look again.", payment.status)
+    decision(payment, at)
+    return None
+
+
+def _apply(event: Event, actor: str, amount: int, reference: str | None, payment: Payment, at: datetime) -> None:
     try:
-        changes.apply(payment, event, actor, now(), amount, reference)
+        changes.apply(payment, event, actor, at, amount, reference)
         db.session.flush()
     except IntegrityError:
         raise ReferenceUsed("This wallet already has a transfer with this reference.") from None
 
 
-@transaction
-def _void(payment_pk: int, transfer_pk: int, version: int, actor: str, reason: str) -> None:
-    at = now()
-    payment = _at_version(payment_pk, version)
-    transfer = db.session.scalar(select(Transfer).filter_by(id=transfer_pk, payment_id=payment_pk))
+def _void(transfer_pk: int, actor: str, reason: str, payment: Payment, at: datetime) -> None:
+    transfer = db.session.scalar(select(Transfer).filter_by(id=transfer_pk, payment_id=payment.id))
     if transfer is None or transfer.voided_at is not None:
         raise NotFound("There is no such transfer, or it is voided already.")
     step = decide(Event.VOID, changes.facts(payment), at, transfer.sum)
@@ -132,10 +149,3 @@ def _void(payment_pk: int, transfer_pk: int, version: int, actor: str, reason: s
     today = transfer.sum if wallets.received_same_day(transfer.recorded_at, at) else 0
     changes.become(payment, step, at, received_today=-today)
     audit.note(at, actor, "void", payment.id, sum=money.text(transfer.sum), reason=reason)
-
-
-def _at_version(payment_pk: int, version: int) -> Payment:
-    payment = changes.locked(payment_pk)
-    if payment.version != version:
-        raise VersionChanged("This payment has changed since the page was shown. Look again.", payment.status)
-    return payment
