@@ -13,7 +13,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from benchmarks import places
-from benchmarks.rows import FULL, QUICK, ROWS, Result
+from benchmarks.results import FULL, QUICK, Result
+from benchmarks.rows import ROWS
 
 
 def main() -> None:
@@ -52,7 +53,7 @@ def _measured(name: str, kind: str, size: object) -> Iterator[Result]:
 
 
 def _line(result: Result) -> str:
-    digits = 2 if result.unit.startswith("of") else 0 if result.unit.startswith("CPU") else 1
+    digits = {"CPU s a day": 0, "MB": 1, "seconds": 3}.get(result.unit, 2)
     target = f"≥ {result.least}" if result.least is not None else f"≤ {result.most}"
     cells = (result.name, result.database, f"{result.value:.{digits}f} {result.unit}", target)
     return f"| {' | '.join(cells)} | {'yes' if result.reached else '**no**'} | {result.detail} |"

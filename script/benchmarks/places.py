@@ -121,6 +121,13 @@ def worker(at: Place) -> Iterator[int]:
         yield process.pid
 
 
+@contextmanager
+def silent() -> Iterator[str]:
+    """The URL of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.99", 0), backlog=1024) as listening:
+        yield f"http://127.0.0.99:{listening.getsockname()[1]}/hook"
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
