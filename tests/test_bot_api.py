@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from cerber import signing
 from cerber.database import reading
-from cerber.models import Payment, Wallet
+from cerber.models import AuditEntry, Payment, Wallet
 from cerber.services import merchants, payments, wallets
 from tests.factories import (
     CALLBACK,
@@ -128,6 +128,19 @@ def test_the_merchants_cancel_sends_a_webhook(app: Flask, client: FlaskClient, k
     for _ in range(2):
         assert call(client, "POST", "update_status", keys.payment_secret, fields).json["status"] == "cancel"
     assert bodies(app) == ['{"status": "cancel", "payment_id": "3636363", "confirm_sum": "0"}']
+
+
+@pytest.mark.parametrize("named", [{}, {"merch_id": "shop-1"}])
+def test_the_audit_log_says_which_merchant_asked(
+    app: Flask, client: FlaskClient, keys: MerchantKeys, named: dict[str, str]
+) -> None:
+    open_payment(app, keys)
+    fields = {"payment_id": "3636363", "status": "cancel"} | named
+    assert call(client, "POST", "update_status", keys.payment_secret, fields).status_code == 200
+    with app.app_context(), reading() as session:
+        assert session.scalars(select(AuditEntry.actor).where(AuditEntry.payment_id.is_not(None))).one() == (
+            "merchant:shop-1"
+        )
 
 
 def test_an_expired_payment_is_expired_by_who_asks(app: Flask, client: FlaskClient, keys: MerchantKeys) -> None:

@@ -24,6 +24,7 @@ class Found:
     """A payment of the merchant who signed."""
 
     id: int
+    merch_id: str
     status: Status
     due_at: datetime | None
 
@@ -69,7 +70,7 @@ def payment(fields: Fields) -> tuple[int, Found | None]:
         for row in session.execute(_payments(payment_id)).all() if payment_id else ():
             signer = _signer(row.merchant_id, row.version, row.blocked_at)
             if keyring.signed(session, signer, "payment", sent.signed, sent.signature):
-                return signer.id, Found(row.id, Status(row.status), row.due_at)
+                return signer.id, _found(row)
         signer_found = keyring.find_signer(session, "payment", sent.signed, sent.signature)
     if signer_found is None:
         raise _refused()
@@ -77,17 +78,22 @@ def payment(fields: Fields) -> tuple[int, Found | None]:
 
 
 _SIGNER = (Merchant.id, Merchant.version, Merchant.blocked_at)
+_PAYMENT = (Payment.id, Payment.status, Payment.due_at, Payment.merchant_id)
+_MERCHANT = (Merchant.merch_id, Merchant.version, Merchant.blocked_at)
 
 
 def _payments(payment_id: str | None) -> Select[*tuple[Any, ...]]:
-    columns = (Payment.id, Payment.status, Payment.due_at, Payment.merchant_id, Merchant.version, Merchant.blocked_at)
-    return select(*columns).join(Merchant).where(Payment.payment_id == payment_id)
+    return select(*_PAYMENT, *_MERCHANT).join(Merchant).where(Payment.payment_id == payment_id)
 
 
 def _of(merchant_pk: int, payment_id: str | None) -> Found | None:
     with reading() as session:
         row = session.execute(_payments(payment_id).where(Payment.merchant_id == merchant_pk)).first()
-    return Found(row.id, Status(row.status), row.due_at) if row else None
+    return _found(row) if row else None
+
+
+def _found(row: Any) -> Found:
+    return Found(row.id, row.merch_id, Status(row.status), row.due_at)
 
 
 def _signer(merchant_pk: int, version: int, blocked_at: datetime | None) -> Signer:

@@ -45,7 +45,7 @@ def update_status() -> Response:
         raise WebhookBodySent("This is the body of a webhook; a request has no confirm_sum.")
     payment_id, status = schemas.update_status(fields)
     payment = _known(found)
-    became = payments.merchant_update(payment.id, "merchant", accept=status == "accept")
+    became = payments.merchant_update(payment.id, f"merchant:{payment.merch_id}", accept=status == "accept")
     number = wire.payment_number(payment_id)
     return _answer(paymnet_id=number, payment_id=number, status=became)
 
