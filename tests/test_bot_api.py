@@ -279,6 +279,34 @@ def test_wrong_methods_and_chunked_bodies(client: FlaskClient, keys: MerchantKey
     assert client.get("/bot_api/nothing/").json["code"] == "not_found"
 
 
+@pytest.mark.parametrize("host", ["a" * 900, "a..az"])
+@pytest.mark.parametrize("path", ["/bot_api/get_wallet/", "/bot_api/get_wallet", "/bot_api/nothing/"])
+def test_a_host_that_is_none_gets_a_problem_too(client: FlaskClient, path: str, host: str) -> None:
+    answer = client.post(path, data=b"{}", headers={"Host": host})
+    assert (answer.status_code, answer.mimetype) == (400, "application/problem+json")
+    assert (answer.json["code"], answer.json["title"]) == ("bad_request", "Bad Request")
+    assert "status" not in answer.json
+    assert host not in answer.text
+
+
+def test_a_request_that_is_too_large_is_so_under_any_host(client: FlaskClient) -> None:
+    answer = client.post("/bot_api/get_wallet/", data=b"x" * 20_000, headers={"Host": "a" * 900})
+    assert (answer.status_code, answer.json["code"]) == (413, "too_large")
+
+
+@pytest.mark.parametrize("host", ["a b", "ex<ample", "", "a:99999", "[::1"])
+def test_a_strange_host_costs_no_sale(client: FlaskClient, keys: MerchantKeys, host: str) -> None:
+    fields = {"payment_id": "1", "user_wallet": "2", "sum": "3", "callback_url": CALLBACK, "create_time": "now"}
+    body = json.dumps(fields | {"merch_id": keys.merch_id}).encode()
+    headers = {"Host": host, "Signature": signing.sign(keys.payment_secret, body)}
+    assert client.post("/bot_api/get_wallet/", data=body, headers=headers).status_code == 200
+
+
+def test_a_page_under_a_host_that_is_none_gets_no_problem(client: FlaskClient) -> None:
+    answer = client.get("/login", headers={"Host": "a..az"})
+    assert (answer.status_code, answer.mimetype) == (400, "text/html")
+
+
 def test_every_refusal_is_the_same(app: Flask, client: FlaskClient, keys: MerchantKeys) -> None:
     other = make_merchant(app, "shop-2")
     blocked = make_merchant(app, "shop-3")

@@ -10,6 +10,7 @@ from flask import Response
 from cerber.errors import CerberError
 
 STATUS = {
+    "bad_request": 400,  # not in the contract: what the server itself can't read, such as a Host that names none
     "not_json": 400,
     "not_an_object": 400,
     "unauthorized": 401,

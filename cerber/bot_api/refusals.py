@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 def init_app(app: Flask) -> None:
     """Serves the merchants' API, its refusals included."""
     app.before_request(_refuse_size)
+    app.register_error_handler(400, _routing("bad_request", "The request can't be read: check its Host header."))
     app.register_error_handler(404, _routing("not_found", "There is no such call."))
     app.register_error_handler(405, _routing("method_not_allowed", "This call takes another method."))
     app.register_blueprint(blueprint)
