@@ -151,8 +151,9 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
         "connect_args": {
             "charset": "utf8mb4",
             "connect_timeout": 5,
-            "read_timeout": 30,
-            "init_command": f"SET SESSION innodb_lock_wait_timeout={BUSY_SECONDS}, sql_mode='TRADITIONAL'",
+            "read_timeout": BUSY_SECONDS + 5,  # a server that hangs is away
+            "init_command": f"SET SESSION innodb_lock_wait_timeout={BUSY_SECONDS}, "
+            f"lock_wait_timeout={BUSY_SECONDS}, sql_mode='TRADITIONAL'",
         },
     }
 

@@ -33,9 +33,6 @@ PASSWORD = "correct horse battery"
 BUSY = 1  # seconds that the database itself waits for a lock here, in place of BUSY_SECONDS
 AT_ONCE = 5  # seconds, on a busy machine; the product's own longest wait for a server that is away
 LEAKS = ("127.0.0.1", "SELECT", "pymysql", "sqlite", "Traceback", "File ", "/tmp", "test.db", "Errno")  # noqa: S108 - only looked for
-not_yet = pytest.mark.xfail(
-    reason="the page of an outage asks the database who looks at it: LoginManager's context processor", strict=True
-)
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +188,6 @@ def test_while_the_server_is_away_all_is_refused_at_once_and_after_it_all_is_ser
     assert_whole(app)
 
 
-@not_yet
 def test_a_signed_in_operator_is_told_of_an_outage_and_stays_signed_in(app: Flask, server: Server) -> None:
     keys, browser = make_merchant(app), log_in(app)
     make_wallet(app)

@@ -29,7 +29,7 @@ def load(session_id: str) -> SignedIn | None:
 
 
 def init_app(app: Flask) -> None:
-    manager = LoginManager(app)
+    manager = LoginManager(app, add_context_processor=False)  # or an outage's page asks the database, too
     manager.user_loader(load)
     csrf.init_app(app)
 

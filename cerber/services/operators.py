@@ -7,6 +7,7 @@ import re
 import secrets
 from collections.abc import Sequence
 from datetime import datetime, timedelta
+from functools import cache
 from math import ceil
 
 import pyotp
@@ -32,8 +33,6 @@ TOTP_SECONDS = 30
 
 _USERNAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _hasher = PasswordHasher()
-# Checked where there is no such operator, so that the answer takes as long. Nobody knows its password.
-_NOBODYS_HASH = _hasher.hash(secrets.token_urlsafe(32))
 
 
 class InvalidOperator(CerberError):
@@ -88,8 +87,8 @@ def log_in(username: str, password: str, totp: str, address: str) -> Operator:
     at once get no more tries than one after the other. The password is checked outside of any transaction.
     """
     attempt = _begin_attempt(username[:64], address[:64])
-    operator = _by_username(username)
-    fits = _fits(operator.password_hash if operator else _NOBODYS_HASH, password)
+    operator, nobodys = _by_username(username), _nobodys_hash()
+    fits = _fits(operator.password_hash if operator else nobodys, password)
     if operator is None or not fits or not _code_fits(operator, totp):
         raise WrongLogin("The username, the password or the code is wrong.")
     _forget_attempt(attempt)
@@ -108,6 +107,15 @@ def find(operator_id: int, session_key: str) -> Operator | None:
 def list_all() -> Sequence[Operator]:
     with database.reading() as session:
         return session.scalars(select(Operator).order_by(Operator.username)).all()
+
+
+@cache
+def _nobodys_hash() -> str:
+    """Checked where there is no such operator, so that the answer takes as long. Nobody knows its password.
+
+    Not made at import: it takes 64 MB for a moment, and a worker logs nobody in.
+    """
+    return _hasher.hash(secrets.token_urlsafe(32))
 
 
 def _by_username(username: str) -> Operator | None:
