@@ -130,8 +130,12 @@ def transaction(use_case: Callable[P, T]) -> Callable[P, T]:
     return committed
 
 
-def is_deadlock(error: OperationalError) -> bool:
-    return bool(error.orig and error.orig.args and error.orig.args[0] == DEADLOCK)
+def is_deadlock(error: BaseException | None) -> bool:
+    """Whether a deadlock is behind this error. MySQL undoes the savepoints with the transaction, so inside one the
+    rollback to it fails next, and hides the deadlock behind an error of its own."""
+    while error is not None and error.args[:1] != (DEADLOCK,):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def skips_locked(engine: Engine) -> bool:
