@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, cast
 
 import click
@@ -19,11 +20,12 @@ from flask.cli import AppGroup, with_appcontext
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
-from cerber import database, money, signing
+from cerber import database, money, signing, timestamps
 from cerber.bot_api.schemas import identifier
 from cerber.config import ROOT
+from cerber.context import settings
 from cerber.errors import CerberError
-from cerber.services import checks, merchants, operators, wallets
+from cerber.services import checks, merchants, operators, resending, wallets
 
 
 @contextmanager
@@ -78,10 +80,13 @@ class Migrations(click.Command):
 merchant = PlainGroup("merchant", help="Merchants and their secrets.")
 wallet = PlainGroup("wallet", help="Wallets that payers send to.")
 operator = PlainGroup("operator", help="People who decide payments.")
+webhook = PlainGroup("webhook", help="Webhooks on their way to merchants.")
+
+TOLD_EVERY = 1.0  # seconds between two lines of progress
 
 
 def init_app(app: Flask) -> None:
-    for command in (merchant, wallet, operator, deliver, doctor):
+    for command in (merchant, wallet, operator, webhook, deliver, doctor):
         app.cli.add_command(command)
     app.cli.add_command(Migrations(app))
 
@@ -141,8 +146,8 @@ def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
 def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
     """Makes a new secret; the old one stays valid for the overlap (0 for a leak)."""
     rotation = merchants.rotate(merch_id, kind, timedelta(hours=overlap_hours))
-    until = rotation.old_valid_until.astimezone(UTC).isoformat().replace("+00:00", "Z")
-    _print({"merch_id": merch_id, "kind": kind, "secret": rotation.secret, "old_valid_until": until})
+    until = rotation.old_valid_until
+    _print({"merch_id": merch_id, "kind": kind, "secret": rotation.secret, "old_valid_until": _utc(until)})
 
 
 @merchant.command("block")
@@ -235,6 +240,60 @@ def operator_list(as_json: bool) -> None:
     _table([{"username": row.username, "role": row.role} for row in operators.list_all()], as_json)
 
 
+@webhook.command("resend")
+@click.option("--merchant", "merch_id", required=True)
+@click.option("--since", "since_text", required=True, help="A date or a time; without a zone in CERBER_TIMEZONE.")
+@click.option("--until", "until_text", help="The same; a date alone means its whole day.")
+@click.option("--endpoint", "url", help="Only what goes there: https://shop.example.com")
+@click.option("--delivered", is_flag=True, help="Also what was delivered.")
+@click.option("--dry-run", is_flag=True, help="Only count.")
+def webhook_resend(
+    merch_id: str, since_text: str, until_text: str | None, url: str | None, delivered: bool, dry_run: bool
+) -> None:
+    """Sends a merchant's webhooks since a time again: those not delivered."""
+    since = _moment("--since", since_text, timestamps.parse_start)
+    until = None if until_text is None else _moment("--until", until_text, timestamps.parse_end)
+    if until is not None and until < since:
+        raise click.UsageError("--until is before --since")
+    try:
+        target = resending.of_merchant(merch_id, url)
+    except ValueError as error:
+        raise click.BadParameter(f"--endpoint {error}") from None
+    which = resending.Which(since, until, delivered)
+    done = _with_progress(resending.run(target, which, "cli", dry_run=dry_run))
+    _print(
+        {
+            "merch_id": target.merch_id,
+            "endpoint": target.origin,
+            "since": _utc(since),
+            "until": until and _utc(until),
+            "delivered": delivered,
+            "dry_run": dry_run,
+            "matched": done.matched,
+            "sent_again": done.sent_again,
+            "under_way": done.under_way,
+        }
+    )
+
+
+def _with_progress(steps: Iterator[resending.Progress]) -> resending.Progress:
+    """Runs them all and gives the last; says on standard error how far it is, and where to go on if it is stopped."""
+    done, told_at = resending.Progress(), time.monotonic()
+    try:
+        for done in steps:
+            if time.monotonic() - told_at >= TOLD_EVERY and done.up_to is not None:
+                told_at = time.monotonic()
+                click.echo(f"{_so_far(done)}, now at {_utc(done.up_to)}", err=True)
+    except KeyboardInterrupt:
+        rest = f" Go on with --since {_utc(done.up_to)}" if done.up_to else ""
+        raise click.ClickException(f"Stopped: {_so_far(done)}.{rest}") from None
+    return done
+
+
+def _so_far(done: resending.Progress) -> str:
+    return f"{done.seen} looked at, {done.matched} matched, {done.sent_again} sent again"
+
+
 @click.command("deliver", cls=PlainCommand)
 @click.option("--once", is_flag=True, help="Send what is due, then exit: for a scheduled task.")
 @click.option("--seconds", type=click.FloatRange(0), help="With --once: stop claiming after so many seconds.")
@@ -265,6 +324,17 @@ def doctor(as_json: bool) -> None:
         for finding in findings:
             click.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.name}: {finding.message}")
     sys.exit(0 if well else 1)
+
+
+def _moment(option: str, text: str, parse: Callable[[str, tzinfo], datetime]) -> datetime:
+    try:
+        return parse(text, settings().timezone)
+    except ValueError as error:
+        raise click.BadParameter(f"{option} {error}") from None
+
+
+def _utc(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _given_secrets() -> tuple[str, str]:
