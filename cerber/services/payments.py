@@ -1,6 +1,6 @@
 """What happens to payments: one function for each thing that a merchant, an operator or the clock does.
 
-The other services' door to payments too: opening one is in `openings`, what each change writes in `changes`.
+This is the ways' in one door to payments. Behind it `openings` opens them, and `changes` writes each change.
 """
 
 from __future__ import annotations
