@@ -29,10 +29,11 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
 
 from cerber.callback_urls import parse_callback_url
 from cerber.config import proxy_url
-from cerber.connections import Answer, Call, Common, GuardedConnection, GuardedTLSConnection, TLSContext
+from cerber.connections import Answer, Call, Common, GuardedConnection, GuardedTLSConnection
 from cerber.failures import AttemptFailed, Failure
 from cerber.kept import Kept
 from cerber.lookups import Lookups
+from cerber.sockets import TLSContext
 
 __all__ = ["Attempt", "Egress", "Failure"]
 

@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from cerber.connections import PlainSocket
 from cerber.egress import Failure
+from cerber.sockets import PlainSocket
 from tests.egress.kit import HEADERS, PATIENCE, SLACK, TOTAL, Listen, Open, Post, head, raw
 from tests.receivers import Connection
 

@@ -10,7 +10,7 @@ import pytest
 
 from cerber import egress as egress_module
 from cerber.config import ROOT
-from cerber.connections import PlainSocket
+from cerber.sockets import PlainSocket
 from tests.egress.kit import BODY, HEADERS, Listen, Open, Post, head
 from tests.receivers import OK, answering
 
