@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cerber import signing
@@ -15,27 +16,45 @@ from cerber import signing
 class Arrival:
     headers: dict[str, str]
     body: bytes
+    at: float = field(default_factory=time.monotonic)
 
     def is_signed_with(self, secret: str) -> bool:
         return signing.verify(secret, self.body, self.headers["signature"])
 
 
 class Shop:
-    """Answers with `statuses` in turn, then 200. `gate` holds answers back while it is cleared."""
+    """Answers with `statuses` in turn, then with `otherwise`; with `headers` and `answer`, after `pause` seconds.
+
+    `gate` holds answers back while it is cleared. `at_once` is how many wait for an answer now, `most_at_once` the
+    most that ever did.
+    """
 
     def __init__(self) -> None:
         self.arrivals: list[Arrival] = []
         self.statuses: list[int] = []
+        self.otherwise = 200
+        self.headers: dict[str, str] = {}
+        self.answer = b""
+        self.pause = 0.0
         self.gate = threading.Event()
         self.gate.set()
+        self.at_once = 0
+        self.most_at_once = 0
         self._changed = threading.Condition()
 
     def take(self, arrival: Arrival) -> int:
         with self._changed:
             self.arrivals.append(arrival)
-            status = self.statuses.pop(0) if self.statuses else 200
+            status = self.statuses.pop(0) if self.statuses else self.otherwise
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
             self._changed.notify_all()
+        if self.pause:
+            time.sleep(self.pause)
         self.gate.wait(30)
+        with self._changed:
+            self.at_once -= 1  # before the answer, after which the next may come
+            self._changed.notify_all()
         return status
 
     def wait_for(self, count: int, seconds: float = 20) -> list[Arrival]:
@@ -46,7 +65,7 @@ class Shop:
 
 
 @contextmanager
-def open_shop() -> Iterator[tuple[Shop, str]]:
+def open_shop(port: int = 0) -> Iterator[tuple[Shop, str]]:
     """The shop and its callback URL."""
     shop = Shop()
 
@@ -57,14 +76,23 @@ def open_shop() -> Iterator[tuple[Shop, str]]:
             body = self.rfile.read(int(self.headers["Content-Length"]))
             status = shop.take(Arrival({k.lower(): v for k, v in self.headers.items()}, body))
             self.send_response(status)
-            self.send_header("Content-Length", "0")
+            for name, value in shop.headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(shop.answer)))
             self.end_headers()
+            self.wfile.write(shop.answer)
 
         def log_message(self, *args: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads = True
+    class Server(ThreadingHTTPServer):
+        daemon_threads = True
+        request_queue_size = 128
+
+        def handle_error(self, request: object, client_address: object) -> None:
+            """Whoever was to be answered has gone: a worker that was killed, or that waits no longer."""
+
+    server = Server(("127.0.0.1", port), Handler)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:

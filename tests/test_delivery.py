@@ -3,29 +3,22 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from datetime import timedelta
-from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import select
 from standardwebhooks import Webhook as StandardWebhook
 
-from cerber.config import ROOT
 from cerber.context import now
 from cerber.database import db, reading
 from cerber.models import Payment, Webhook, WebhookAttempt, Worker
-from cerber.services import merchants, outbox, payments
+from cerber.services import merchants, outbox
 from tests.factories import MerchantKeys, call, make_merchant, make_wallet, open_payment
 from tests.shop import Shop, open_shop
+from tests.workers import changed_worker, decide, end_leases, fill, states, until, worker
 
 
 @pytest.fixture
@@ -38,40 +31,6 @@ def shop() -> Iterator[tuple[Shop, str]]:
 def keys(app: Flask) -> MerchantKeys:
     make_wallet(app)
     return make_merchant(app)
-
-
-@contextmanager
-def worker(env: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    command = [sys.executable, "-m", "flask", "deliver", *arguments]
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=os.environ | env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-    try:
-        yield process
-    finally:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def until(condition: Callable[[], Any], seconds: float = 20) -> None:
-    ends = time.monotonic() + seconds
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < ends, "it never came true"
-        pause.wait(0.05)
-
-
-def states(app: Flask) -> list[str]:
-    with app.app_context(), reading() as session:
-        return list(session.scalars(select(Webhook.state).order_by(Webhook.id)))
-
-
-def decide(app: Flask, key: int, *amounts: int) -> None:
-    """Records transfers, in qəpik, one after the other."""
-    with app.app_context():
-        for version, amount in enumerate(amounts, start=1):
-            payments.record_transfer(key, version, "operator:a", amount)
 
 
 def test_a_webhook_arrives_signed_in_both_ways_and_in_order(
@@ -162,7 +121,7 @@ def test_a_worker_killed_between_send_and_record_loses_nothing(
     with app.app_context(), reading() as session:
         held = session.scalars(select(Webhook.due_at).order_by(Webhook.id)).first()
         assert held - now() <= timedelta(seconds=30)
-    _end_leases(app)
+    end_leases(app)
     counter.gate.set()
     with worker(env, "--once") as process:
         assert process.wait(30) == 0
@@ -192,21 +151,31 @@ def test_a_rotation_reaches_the_webhooks_with_the_first_request_signed_anew(
     assert second.is_signed_with(new)
 
 
-def test_two_workers_claim_nothing_twice(
+def test_three_workers_claim_nothing_twice(
     app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
 ) -> None:
     counter, url = shop
-    for number in range(40):
+    counter.pause = 0.2
+    fill(app, keys, url, 100)
+    for number in range(10):
         decide(app, open_payment(app, keys, payment_id=str(number), callback_url=url), 500_00)
-    with worker(env, "--once") as one, worker(env, "--once") as two:
-        assert (one.wait(60), two.wait(60)) == (0, 0)
-    assert len(counter.arrivals) == 40
-    assert set(states(app)) == {"delivered"}
+    with worker(env, "--once") as one, worker(env, "--once") as two, worker(env, "--once") as three:
+        assert [process.wait(60) for process in (one, two, three)] == [0, 0, 0]
+    ids = [arrival.headers["webhook-id"] for arrival in counter.arrivals]
+    assert (len(ids), len(set(ids))) == (110, 110)
+    assert states(app) == ["delivered"] * 110
 
 
-def _end_leases(app: Flask) -> None:
-    """Lets the time of the dead worker's leases pass."""
-    with app.app_context():
-        for row in db.session.scalars(select(Webhook).where(Webhook.lease.is_not(None))):
-            row.due_at = now() - timedelta(seconds=1)
-        db.session.commit()
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_two_workers_on_a_server_without_skip_locked_claim_nothing_twice(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    counter.pause = 0.02
+    fill(app, keys, url, 300)
+    old_server = "delivery.claims.skips_locked = lambda engine: False"
+    with changed_worker(env, old_server, "--once") as one, changed_worker(env, old_server, "--once") as two:
+        assert [process.wait(60) for process in (one, two)] == [0, 0]
+    ids = [arrival.headers["webhook-id"] for arrival in counter.arrivals]
+    assert (len(ids), len(set(ids))) == (300, 300)
+    assert states(app) == ["delivered"] * 300

@@ -31,26 +31,24 @@ class Sign:
     silent: bool
 
 
-def note(signs: Sequence[Sign], at: datetime) -> set[int]:
-    """Moves the endpoints' breakers, in the caller's transaction and in the order of the attempts. Gives those that
-    hold from now on.
+def note(signs: Sequence[Sign], at: datetime) -> dict[int, breaker.Breaker | None]:
+    """Moves the endpoints' breakers, in the caller's transaction and in the order of the attempts. Gives what each
+    is from now on; None where its endpoint is well.
 
     The endpoint's row is locked for it, in the order of the keys: there may be no breaker yet to lock.
     """
-    held = set()
+    moved = {}
     for endpoint_id in sorted({sign.endpoint_id for sign in signs}):
         db.session.execute(select(Endpoint.id).filter_by(id=endpoint_id).with_for_update())
         row = db.session.execute(select(*_COLUMNS).filter_by(endpoint_id=endpoint_id)).first()
-        before = breaker.Breaker(**row._mapping) if row else None
-        after = before
+        before = after = breaker.Breaker(**row._mapping) if row else None
         for sign in signs:
             if sign.endpoint_id == endpoint_id:
                 after = _moved(after, sign, at)
         if after != before:
             _write(endpoint_id, before, after, at)
-        if after is not None and after.held_since == at:
-            held.add(endpoint_id)
-    return held
+        moved[endpoint_id] = after
+    return moved
 
 
 def take_probes(endpoints: Sequence[int], at: datetime, until: datetime) -> list[int]:
@@ -88,8 +86,10 @@ def _write(endpoint_id: int, before: breaker.Breaker | None, after: breaker.Brea
 
 
 def _release(endpoint_id: int, at: datetime) -> None:
-    """Makes all that was held due at once, the oldest first; not what the receiver asked to have later."""
-    held = (Webhook.state == "due", Webhook.endpoint_id == endpoint_id, Webhook.due_at > at, Webhook.lease.is_(None))
+    """Makes all that was held due at once, the oldest first; not what the receiver asked to have later, and not a
+    probe that was refused for its own order: it was scheduled now, and keeps its distance."""
+    waiting = (Webhook.state == "due", Webhook.endpoint_id == endpoint_id, Webhook.due_at > at)
+    held = (*waiting, Webhook.lease.is_(None), Webhook.scheduled_at != at)
     allowed = or_(Webhook.not_before.is_(None), Webhook.not_before <= at)
     due = {"due_at": Webhook.queued_at, "scheduled_at": at}
     db.session.execute(update(Webhook).where(*held, allowed).values(due), execution_options=NO_SYNC)
