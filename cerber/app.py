@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from cerber import bot_api, cli, config, context, dashboard, database, health, models
+from cerber import bot_api, cli, config, context, dashboard, database, health, metrics, models
 from cerber.config import ROOT, BadSetting, Settings
 
 __all__ = ["create_app", "models"]
@@ -42,6 +42,7 @@ def _wire(settings: Settings) -> Flask:
     bot_api.init_app(app)
     dashboard.init_app(app)
     health.init_app(app)
+    metrics.init_app(app)
     cli.init_app(app)
     if "flask_migrate" in sys.modules:  # somebody calls its functions; `flask db` loads it by itself
         cli.add_migrations(app)

@@ -28,7 +28,7 @@ from cerber.database import OUTAGES, reading
 from cerber.egress import Attempt, Egress, Failure
 from cerber.errors import Unavailable
 from cerber.lanes import Given, Lanes
-from cerber.services import claims, keyring, payments, workers
+from cerber.services import claims, figures, keyring, payments, workers
 from cerber.services.agenda import Agenda, Due
 from cerber.services.claims import Claim, Outcome, Ready
 
@@ -74,6 +74,7 @@ class Delivery:
         self._unrecorded: list[Outcome] = []
         self._unsent: list[Claim] = []
         self._held: set[int] = set()
+        self._uncounted = figures.Uncounted()
         self._in_flight = 0
         self._busy = False  # whether the last turn claimed anything
         self._next_look = 0.0
@@ -100,6 +101,7 @@ class Delivery:
             due = self._look()
             expired = payments.expire_due() if due.expiry else 0
             turned = self._turn(claims.ready() if due.event or expired else [])
+            self._uncounted.hand_in()
         return bool(expired or turned)
 
     def run_once(self, seconds: float | None) -> None:
@@ -124,6 +126,9 @@ class Delivery:
                 time.sleep(LOOK_AGAIN)
             if not (self._in_flight or self._unrecorded or self._unsent):
                 break
+        if not self._unrecorded:  # else the database is away
+            with self._app.app_context():
+                self._uncounted.hand_in(at_once=True)
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._agenda.close()
         self._egress.close()
@@ -172,6 +177,7 @@ class Delivery:
             return False
         failing = [one for one in ready if one.failing and one.endpoint_id in shares]
         turn = claims.turn(self._unrecorded, self._unsent, shares, failing)
+        self._uncounted.note(self._unrecorded)
         self._unrecorded, self._unsent, self._held = [], [], turn.held
         self._busy = bool(turn.claims)
         self._send(turn.claims, {one.endpoint_id: one for one in ready})

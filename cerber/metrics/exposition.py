@@ -1,0 +1,79 @@
+"""A snapshot of the figures in Prometheus's text format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from cerber import figures
+from cerber.failures import Failure
+from cerber.payment_states import Kind
+from cerber.services.figures import Snapshot
+
+CONTENT_TYPE = CONTENT_TYPE_LATEST
+
+_KINDS = tuple(kind.value for kind in Kind)
+_ANSWERED = (Failure.status, Failure.redirect)  # their attempts are counted by the class of the status
+_OUTCOMES = ("2xx", "3xx", "4xx", "5xx", *(failure.value for failure in Failure if failure not in _ANSWERED))
+
+
+def text(snapshot: Snapshot) -> bytes:
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(snapshot))
+    return generate_latest(registry)
+
+
+class _Figures(Collector):
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._now = snapshot
+
+    def collect(self) -> Iterable[Metric]:
+        now, totals = self._now, self._now.totals
+        kinds = figures.labelled(totals, figures.EVENTS, _KINDS)
+        outcomes = figures.labelled(totals, figures.ATTEMPTS, _OUTCOMES)
+        yield _counter("cerber_events", "Events, counted at their first attempt", "type", kinds)
+        yield _counter("cerber_attempts", "Attempts to deliver, by what came of them", "outcome", outcomes)
+        first, delivery = (figures.histogram(totals, name) for name in (figures.FIRST_ATTEMPT, figures.DELIVERY))
+        yield _histogram("cerber_first_attempt_seconds", "From an event's commit to its first attempt", first)
+        yield _histogram("cerber_delivery_seconds", "From an event's commit to the answer that took it", delivery)
+        waiting = {"due": now.due, "later": now.later, "held": now.held}
+        yield _gauges("cerber_events_waiting", "Events not delivered and not given up", "state", waiting)
+        yield _gauge(
+            "cerber_oldest_due_seconds", "For how long an event has been due that could be sent", now.oldest_due
+        )
+        breakers = {"closed_failing": now.breakers_failing, "held": now.breakers_held}
+        yield _gauges(
+            "cerber_breakers", "Endpoints that are failing, and those whose events are held", "state", breakers
+        )
+        yield _gauge("cerber_endpoints_held", "Endpoints whose events are held", now.breakers_held)
+        yield _gauge("cerber_workers_alive", "Workers with a heartbeat within the last minute", now.workers_alive)
+        if now.heartbeat_age is not None:
+            age = "Since the youngest heartbeat of any worker; missing where there was none for a day"
+            yield _gauge("cerber_worker_heartbeat_age_seconds", age, now.heartbeat_age)
+
+
+def _counter(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=[label])
+    for of, value in values.items():
+        family.add_metric([of], value)
+    return family
+
+
+def _gauges(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:
+    family = GaugeMetricFamily(name, text, labels=[label])
+    for of, value in values.items():
+        family.add_metric([of], value)
+    return family
+
+
+def _gauge(name: str, text: str, value: float) -> Metric:
+    return GaugeMetricFamily(name, text, value=value)
+
+
+def _histogram(name: str, text: str, values: figures.Histogram) -> Metric:
+    family = HistogramMetricFamily(name, text)
+    family.add_metric([], buckets=list(values.buckets), sum_value=values.seconds)
+    return family
