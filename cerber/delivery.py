@@ -14,6 +14,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Container
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -22,7 +23,9 @@ from apscheduler.executors.debug import DebugExecutor
 from apscheduler.job import Job
 from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
 
+from cerber.breaker import Breaker
 from cerber.context import now, settings
 from cerber.database import OUTAGES, reading
 from cerber.egress import Attempt, Egress, Failure
@@ -30,7 +33,7 @@ from cerber.errors import Unavailable
 from cerber.lanes import Given, Lanes
 from cerber.services import claims, figures, keyring, payments, workers
 from cerber.services.agenda import Agenda, Due
-from cerber.services.claims import Claim, Outcome, Ready
+from cerber.services.claims import Claim, Outcome, Ready, Turn
 
 LOOK_AGAIN = 0.03  # seconds
 STAY = 1.0
@@ -61,8 +64,9 @@ class Unsent:
 class Delivery:
     """What one worker holds: its door out, its threads and lanes, and what comes back from them."""
 
-    def __init__(self, app: Flask, name: str) -> None:
+    def __init__(self, app: Flask, name: str, stopping: threading.Event | None = None) -> None:
         self._app = app
+        self._stopping = stopping or threading.Event()
         with app.app_context():
             threads = settings().delivery_threads
             self._egress = Egress(settings().allow_private_callbacks, settings().egress_proxy)
@@ -73,44 +77,55 @@ class Delivery:
         self._finished: queue.SimpleQueue[Outcome | Unsent] = queue.SimpleQueue()
         self._unrecorded: list[Outcome] = []
         self._unsent: list[Claim] = []
-        self._held: set[int] = set()
+        self._failing: set[int] = set()  # endpoints known to have a breaker
         self._uncounted = figures.Uncounted()
         self._in_flight = 0
         self._busy = False  # whether the last turn claimed anything
+        self._away = False  # the database
         self._next_look = 0.0
         self._next_beat = 0.0
-        self.stopping = threading.Event()
 
     def poll(self) -> None:
         """One turn. Where there is work it goes on until nothing has come for a second, so that a busy queue is
         looked at often; an idle one costs one look. A database that is away ends the turn."""
         try:
             last_work = time.monotonic() if self.step(wait=0) else None
-            while not self.stopping.is_set() and last_work is not None:
+            while not self._stopping.is_set() and last_work is not None:
                 worked = self.step(wait=LOOK_AGAIN) or self._in_flight
                 quiet = time.monotonic() - last_work
                 last_work = time.monotonic() if worked else (last_work if quiet < STAY else None)
         except OUTAGES as error:
-            log.warning("The database did not answer, and is asked again: %s", type(error).__name__)
+            if not self._away:
+                log.warning("The database does not answer, and is asked again each poll: %s", type(error).__name__)
+            self._away = True
+        else:
+            if self._away:
+                log.warning("The database answers again.")
+            self._away = False
 
     def step(self, wait: float) -> bool:
-        """Records what finished within `wait` seconds, expires, claims and sends. Whether it did anything."""
+        """Records what finished within `wait` seconds, claims, sends and expires. Whether it did anything."""
         self._collect(wait)
         with self._app.app_context():
             self._beat()
             due = self._look()
+            turned = self._turn(claims.ready() if due.event else [])
             expired = payments.expire_due() if due.expiry else 0
-            turned = self._turn(claims.ready() if due.event or expired else [])
             self._uncounted.hand_in()
         return bool(expired or turned)
 
     def run_once(self, seconds: float | None) -> None:
         """Sends what is due, until nothing is or the time is over; then waits for what is in flight."""
         ends = time.monotonic() + seconds if seconds is not None else float("inf")
-        while not self.stopping.is_set() and time.monotonic() < ends:
+        while not self._stopping.is_set() and time.monotonic() < ends:
             if not self.step(wait=LOOK_AGAIN) and not self._in_flight:
                 break
         self.finish()
+
+    def close(self) -> None:
+        """Nothing more is sent; what is in flight goes on."""
+        self._stopping.set()
+        self._lanes.close()
 
     def finish(self) -> None:
         """Waits for what is in flight, records it, and gives back the rest. What can't be recorded within 20 s, the
@@ -168,23 +183,63 @@ class Delivery:
 
     def _turn(self, ready: list[Ready]) -> bool:
         """One transaction with the outbox, if there is a reason for it; then sends what it claimed."""
-        for letter in self._lanes.take_back(time.monotonic(), self._held):
-            self._in_flight -= 1
-            self._unsent.append(letter.claim)
         shares = self._lanes.shares((one.endpoint_id for one in ready), time.monotonic())
+        self._take_back(())
         self._busy = False
         if not (self._unrecorded or self._unsent or shares):
             return False
-        failing = [one for one in ready if one.failing and one.endpoint_id in shares]
-        turn = claims.turn(self._unrecorded, self._unsent, shares, failing)
-        self._uncounted.note(self._unrecorded)
-        self._unrecorded, self._unsent, self._held = [], [], turn.held
+        held = {one.endpoint_id for one in ready if one.held}
+        for one in ready:
+            self._know(one.endpoint_id, failing=one.failing)
+        turn = self._recorded(shares, held)
         self._busy = bool(turn.claims)
+        self._heed(turn.breakers)
         self._send(turn.claims, {one.endpoint_id: one for one in ready})
         return True
 
+    def _recorded(self, shares: dict[int, int], held: set[int]) -> Turn:
+        """What finished stays for the next turn where the database is away. What can't be recorded for any other
+        reason is let go, and sent again after its lease: else it would stop all that comes after it."""
+        try:
+            turn = claims.turn(self._unrecorded, self._unsent, shares, held, self._failing)
+        except OUTAGES:
+            raise
+        except SQLAlchemyError:
+            self._unrecorded, self._unsent = [], []
+            raise
+        self._uncounted.note(self._unrecorded)
+        self._unrecorded, self._unsent = [], []
+        return turn
+
+    def _heed(self, moved: dict[int, Breaker | None]) -> None:
+        """Lets nothing wait any more for an endpoint that is held now."""
+        for endpoint, breaker in moved.items():
+            self._know(endpoint, failing=breaker is not None)
+        self._take_back([endpoint for endpoint, breaker in moved.items() if breaker and breaker.held_since])
+
+    def _know(self, endpoint: int, *, failing: bool) -> None:
+        (self._failing.add if failing else self._failing.discard)(endpoint)
+
+    def _take_back(self, held: Container[int]) -> None:
+        for letter in self._lanes.take_back(time.monotonic(), held):
+            self._in_flight -= 1
+            self._unsent.append(letter.claim)
+
     def _send(self, claimed: list[Claim], ready: dict[int, Ready]) -> None:
         """Signs each with the secrets that are valid now, and puts it in its lane."""
+        try:
+            letters = self._signed(claimed, ready)
+        except OUTAGES:
+            self._unsent += claimed
+            raise
+        for letter in letters:
+            self._in_flight += 1
+            self._lanes.put(letter.claim.endpoint_id, letter)
+        while (given := self._lanes.next(time.monotonic())) is not None:
+            self._pool.submit(self._work, given)
+
+    def _signed(self, claimed: list[Claim], ready: dict[int, Ready]) -> list[Letter]:
+        letters, failed = [], []
         with reading() as session:
             for claim in claimed:
                 kind = "balance" if claim.kind == "balance" else "payment"
@@ -192,12 +247,11 @@ class Delivery:
                 try:
                     signed = keyring.webhook_headers(session, signer, kind, claim.event_id, body)
                 except Unavailable as error:
-                    self._unrecorded.append(_outcome(claim, {}, _own_side(error.message)))
-                    continue
-                self._in_flight += 1
-                self._lanes.put(claim.endpoint_id, Letter(claim, {"Content-Type": "application/json", **signed}))
-        while (given := self._lanes.next(time.monotonic())) is not None:
-            self._pool.submit(self._work, given)
+                    failed.append(_outcome(claim, {}, _own_side(error.message)))
+                else:
+                    letters.append(Letter(claim, {"Content-Type": "application/json", **signed}))
+        self._unrecorded += failed
+        return letters
 
     def _work(self, first: Given[Letter]) -> None:
         """In a thread: sends the letter, and then whatever the lanes have for it."""
@@ -226,18 +280,31 @@ class Delivery:
 
 def run(app: Flask) -> None:
     """`flask deliver`: until SIGTERM or SIGINT; then finishes what is in flight."""
-    stop = threading.Event()
+    stopping = threading.Event()
+    stops: queue.SimpleQueue[int] = queue.SimpleQueue()  # a signal may come while we look into it: it allows that
+
+    def stop(number: int, _: object) -> None:
+        stopping.set()
+        stops.put(number)
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
-    delivery = Delivery(app, f"{socket.gethostname()}:{os.getpid()}")
+        signal.signal(number, stop)
+    delivery = Delivery(app, f"{socket.gethostname()}:{os.getpid()}", stopping)
     with app.app_context():
         interval = settings().poll_interval
     defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
     scheduler = BackgroundScheduler(timezone="UTC", executors={"default": DebugExecutor()}, job_defaults=defaults)
     job = scheduler.add_job(delivery.poll, "interval", seconds=interval, next_run_time=now())
     scheduler.start()
-    _watch_clock(stop, delivery, job)
-    delivery.stopping.set()
+    _watch_clock(stops, delivery, job)
+    delivery.close()
+    # a thread that the database keeps waiting for longer is left behind
+    end = threading.Thread(target=_end, args=(scheduler, delivery), daemon=True)
+    end.start()
+    end.join(STOPS_WITHIN)
+
+
+def _end(scheduler: BackgroundScheduler, delivery: Delivery) -> None:
     scheduler.shutdown(wait=True)
     delivery.finish()
 
@@ -247,14 +314,22 @@ def run_once(app: Flask, seconds: float | None) -> None:
     Delivery(app, f"{socket.gethostname()}:{os.getpid()} once").run_once(seconds)
 
 
-def _watch_clock(stop: threading.Event, delivery: Delivery, job: Job) -> None:
+def _watch_clock(stops: queue.SimpleQueue[int], delivery: Delivery, job: Job) -> None:
     """Until it is to stop. The scheduler goes by the wall clock: set back by an hour, it would sleep for an hour."""
     ahead = time.time() - time.monotonic()
-    while not stop.wait(CLOCK_WATCH):
+    while not _came(stops, CLOCK_WATCH):
         before, ahead = ahead, time.time() - time.monotonic()
         if ahead < before - 1:
             delivery.mend_clock()
-            job.modify(next_run_time=now())
+            job.modify(next_run_time=now())  # waits for the end of a turn under way, which a signal brings about
+
+
+def _came(stops: queue.SimpleQueue[int], seconds: float) -> bool:
+    try:
+        stops.get(timeout=seconds)
+    except queue.Empty:
+        return False
+    return True
 
 
 def _own_side(detail: str) -> Attempt:

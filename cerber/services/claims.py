@@ -19,9 +19,11 @@ from sqlalchemy import Select, and_, bindparam, exists, func, insert, or_, selec
 from sqlalchemy.orm import aliased
 
 from cerber import retry
+from cerber.breaker import Breaker
 from cerber.context import now, settings
 from cerber.database import NO_SYNC, UTCDateTime, db, skips_locked, transaction
-from cerber.models import Breaker, Endpoint, Merchant, Webhook, WebhookAttempt
+from cerber.models import Breaker as BreakerRow
+from cerber.models import Endpoint, Merchant, Webhook, WebhookAttempt
 from cerber.services import breakers
 from cerber.services.keyring import Signer
 
@@ -55,7 +57,6 @@ class Claim:
     due_at: datetime
     lease: str
     lease_ends: datetime
-    failing: bool
     probe: bool
 
 
@@ -85,10 +86,11 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What a turn brought: events to send, and the endpoints that are held from now on."""
+    """What a turn brought: events to send, and what became of the breakers that it moved; None: the endpoint is
+    well."""
 
     claims: list[Claim]
-    held: set[int]
+    breakers: dict[int, Breaker | None]
 
 
 def ready() -> list[Ready]:
@@ -100,33 +102,39 @@ def ready() -> list[Ready]:
 
 @transaction
 def turn(
-    outcomes: Sequence[Outcome], unsent: Sequence[Claim], shares: Mapping[int, int], failing: Sequence[Ready]
+    outcomes: Sequence[Outcome],
+    unsent: Sequence[Claim],
+    shares: Mapping[int, int],
+    held: Container[int],
+    failing: Container[int],
 ) -> Turn:
     """One turn of a worker, in one transaction: records what came of attempts, gives back what it will not send, and
-    claims up to so many events for each endpoint of `shares`. `failing` are those of them with a breaker.
+    claims up to so many events for each endpoint of `shares`; of those `held`, one as a probe.
+
+    `failing` are the endpoints known to have a breaker: all that comes of them counts, the good too.
     """
     at = now()
-    held = _record(outcomes, at)
+    moved = _record(outcomes, failing, at)
     _give_back(unsent, at)
-    known = {one.endpoint_id: one for one in failing}
-    probed = breakers.take_probes([endpoint for endpoint, one in known.items() if one.held], at, at + LEASE)
+    probed = breakers.take_probes([endpoint for endpoint in shares if endpoint in held], at, at + LEASE)
     rows: list[Any] = []
     for endpoint, most in shares.items():
-        if endpoint in probed or not (endpoint in held or (endpoint in known and known[endpoint].held)):
+        breaker = moved.get(endpoint)
+        if endpoint in probed or not (endpoint in held or (breaker and breaker.held_since)):
             rows += _due(endpoint, most, at, probe=endpoint in probed)
-    return Turn(_claimed(rows, at, known, probed), held)
+    return Turn(_claimed(rows, at, probed), moved)
 
 
-def _record(outcomes: Sequence[Outcome], at: datetime) -> set[int]:
-    """Gives the endpoints that are held from now on."""
+def _record(outcomes: Sequence[Outcome], failing: Container[int], at: datetime) -> dict[int, Breaker | None]:
     delivered = [outcome.claim for outcome in outcomes if outcome.failure is None]
     if delivered:
         _end(delivered, {"state": "delivered", "closed_at": at, "attempts": Webhook.attempts + 1})
+    unwell = {outcome.claim.endpoint_id for outcome in outcomes if not outcome.well}
     signs = []
     for outcome in outcomes:
         if outcome.failure is not None:
             _end([outcome.claim], _after_failure(outcome, at))
-        if outcome.claim.failing or not outcome.well:
+        if outcome.claim.endpoint_id in unwell or outcome.claim.endpoint_id in failing:
             signs.append(_sign(outcome))
     if outcomes:
         db.session.execute(insert(WebhookAttempt), [_attempt(outcome) for outcome in outcomes])
@@ -177,7 +185,7 @@ def _due(endpoint_id: int, most: int, at: datetime, *, probe: bool) -> Sequence[
     return db.session.connection().execute(chosen[skips_locked(db.engine)], values).all()
 
 
-def _claimed(rows: Sequence[Any], at: datetime, failing: Container[int], probed: Container[int]) -> list[Claim]:
+def _claimed(rows: Sequence[Any], at: datetime, probed: Container[int]) -> list[Claim]:
     """Puts the rows under a lease. Where the server has no SKIP LOCKED some may have gone elsewhere meanwhile."""
     if not rows:
         return []
@@ -190,16 +198,7 @@ def _claimed(rows: Sequence[Any], at: datetime, failing: Container[int], probed:
     if result.rowcount != len(rows):
         ours = set(db.session.scalars(select(Webhook.id).where(ids, Webhook.lease == lease)))
         rows = [row for row in rows if row.id in ours]
-    return [
-        Claim(
-            **row._mapping,
-            lease=lease,
-            lease_ends=ends,
-            failing=row.endpoint_id in failing,
-            probe=row.endpoint_id in probed,
-        )
-        for row in rows
-    ]
+    return [Claim(**row._mapping, lease=lease, lease_ends=ends, probe=row.endpoint_id in probed) for row in rows]
 
 
 def _attempt(outcome: Outcome) -> dict[str, Any]:
@@ -252,14 +251,14 @@ _PROBE = _candidates(
 
 def _ready_among(waiting: Any) -> Select[Any]:
     """`waiting` has the endpoints with events that are not closed, and when the first of them is due."""
-    open_ones = and_(Breaker.held_since.is_(None), waiting.c.due_at <= _AT)
-    columns = (Merchant.version, Merchant.blocked_at, Breaker.failures, Breaker.held_since)
+    open_ones = and_(BreakerRow.held_since.is_(None), waiting.c.due_at <= _AT)
+    columns = (Merchant.version, Merchant.blocked_at, BreakerRow.failures, BreakerRow.held_since)
     return (
         select(waiting.c.endpoint_id, Endpoint.merchant_id, *columns)
         .join(Endpoint, Endpoint.id == waiting.c.endpoint_id)
         .join(Merchant, Merchant.id == Endpoint.merchant_id)
-        .outerjoin(Breaker, Breaker.endpoint_id == Endpoint.id)
-        .where(or_(open_ones, Breaker.probe_at <= _AT))
+        .outerjoin(BreakerRow, BreakerRow.endpoint_id == Endpoint.id)
+        .where(or_(open_ones, BreakerRow.probe_at <= _AT))
     )
 
 
