@@ -330,7 +330,7 @@ def _moment(option: str, text: str, parse: Callable[[str, tzinfo], datetime]) ->
     try:
         return parse(text, settings().timezone)
     except ValueError as error:
-        raise click.BadParameter(f"{option} {error}") from None
+        raise click.BadParameter(f"{option}: {error}") from None
 
 
 def _utc(moment: datetime) -> str:

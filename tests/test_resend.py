@@ -115,6 +115,12 @@ def entries(app: Flask) -> list[tuple[str, dict[str, Any]]]:
         return [(entry.actor, json.loads(entry.details)) for entry in found]
 
 
+@pytest.fixture(autouse=True)
+def no_progress(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On a slow machine every run is a long one."""
+    monkeypatch.setattr(cli, "TOLD_EVERY", 600)
+
+
 @pytest.fixture
 def endpoint(app: Flask) -> int:
     make_merchant(app)

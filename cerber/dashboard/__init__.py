@@ -1,4 +1,4 @@
-"""The operators' pages: log-in, the queue, one payment."""
+"""The operators' pages: log-in, the queue, one payment; webhooks and the endpoints that they go to."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from flask.sessions import SecureCookieSessionInterface
 from flask_bootstrap import Bootstrap5
 
 from cerber.context import settings
-from cerber.dashboard import auth, views  # noqa: F401  # both add their routes to the pages
+from cerber.dashboard import auth, views, webhooks  # noqa: F401  # they add their routes to the pages
 from cerber.dashboard.pages import pages
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import datetime, tzinfo
 from urllib.parse import urlsplit
 
 from werkzeug.datastructures import MultiDict
 
-from cerber import money
+from cerber import money, timestamps
 
 LONGEST_REFERENCE = 64
 LONGEST_REASON = 200
@@ -50,6 +51,19 @@ def reason(form: Form) -> str:
     if not 1 <= len(text) <= LONGEST_REASON:
         raise BadForm(f"Say in 1 to {LONGEST_REASON} characters why the transfer is voided.")
     return text
+
+
+def since(form: Form, zone: tzinfo) -> datetime:
+    """From when on webhooks are to be sent again: any of the forms that merchants may use, too."""
+    try:
+        return timestamps.parse_start(form.get("since", "").strip(), zone)
+    except ValueError as error:
+        raise BadForm(f"The time can't be read: {error}.") from None
+
+
+def number(args: Form, name: str) -> int | None:
+    """The id of a row in a filter, or None where there is none to read."""
+    return _number(args.get(name, ""))
 
 
 def page_number(args: Form) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime
 
 from flask import Blueprint, Response, g, redirect, render_template, request, url_for
@@ -14,6 +15,9 @@ from cerber import money, payment_states
 from cerber.context import now, settings
 from cerber.database import OUTAGES
 from cerber.models import Payment
+from cerber.services import deliveries
+
+PK = "int(max=9223372036854775807)"  # the largest that the database can hold
 
 pages = Blueprint("pages", __name__)
 csrf = CSRFProtect()
@@ -86,3 +90,26 @@ def manat(qepik: int) -> str:
 def is_due(payment: Payment) -> bool:
     """Whether its time has run out, though nobody has expired it yet."""
     return payment_states.is_due(payment_states.Status(payment.status), payment.due_at, now())
+
+
+@pages.app_template_filter("headers")
+def headers(text: str) -> list[tuple[str, str]]:
+    """What was kept of an attempt's headers: a JSON object, or nothing that can be read."""
+    try:
+        return [(str(name), str(value)) for name, value in json.loads(text).items()]
+    except (ValueError, AttributeError):
+        return []
+
+
+@pages.app_template_global("timezone_name")
+def timezone_name() -> str:
+    return settings().timezone.key
+
+
+@pages.app_template_global("held_count")
+def held_count() -> int:
+    return deliveries.held_count()
+
+
+def actor() -> str:
+    return f"operator:{g.operator.username}"

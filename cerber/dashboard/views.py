@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from flask import abort, flash, g, redirect, render_template, request, url_for
+from flask import abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from cerber import errors, money, payment_states
 from cerber.dashboard import forms
-from cerber.dashboard.pages import pages
-from cerber.services import outbox, payments, queue
-
-PK = "int(max=9223372036854775807)"  # the largest that the database can hold
+from cerber.dashboard.pages import PK, actor, pages
+from cerber.services import payments, queue
 
 
 @pages.get("/")
@@ -36,24 +34,24 @@ def payment_page(pk: int) -> ResponseReturnValue:
 
 @pages.post(f"/payments/<{PK}:pk>/accept")
 def accept(pk: int) -> ResponseReturnValue:
-    return _change(pk, lambda version: payments.accept(pk, version, _actor()))
+    return _change(pk, lambda version: payments.accept(pk, version, actor()))
 
 
 @pages.post(f"/payments/<{PK}:pk>/cancel")
 def cancel(pk: int) -> ResponseReturnValue:
-    return _change(pk, lambda version: payments.cancel(pk, version, _actor()))
+    return _change(pk, lambda version: payments.cancel(pk, version, actor()))
 
 
 @pages.post(f"/payments/<{PK}:pk>/settle")
 def settle(pk: int) -> ResponseReturnValue:
-    return _change(pk, lambda version: payments.settle(pk, version, _actor()))
+    return _change(pk, lambda version: payments.settle(pk, version, actor()))
 
 
 @pages.post(f"/payments/<{PK}:pk>/transfer")
 def transfer(pk: int) -> ResponseReturnValue:
     def record(version: int) -> None:
         came = forms.transfer(request.form)
-        payments.record_transfer(pk, version, _actor(), came.amount, came.reference)
+        payments.record_transfer(pk, version, actor(), came.amount, came.reference)
 
     return _change(pk, record)
 
@@ -64,21 +62,9 @@ def void(pk: int, transfer_pk: int) -> ResponseReturnValue:
         abort(403, "Only an admin may void a transfer.")
 
     def void_it(version: int) -> None:
-        payments.void_transfer(pk, transfer_pk, version, _actor(), forms.reason(request.form))
+        payments.void_transfer(pk, transfer_pk, version, actor(), forms.reason(request.form))
 
     return _change(pk, void_it)
-
-
-@pages.post(f"/webhooks/<{PK}:pk>/resend")
-def resend(pk: int) -> ResponseReturnValue:
-    try:
-        webhook = outbox.resend(pk, _actor())
-    except errors.NotFound as error:
-        abort(404, error.message)
-    flash("The webhook is on its way again.")
-    if webhook.payment_id is None:
-        return redirect(url_for("pages.queue_page"), 303)
-    return redirect(url_for("pages.payment_page", pk=webhook.payment_id), 303)
 
 
 def _change(pk: int, change: Callable[[int], None]) -> ResponseReturnValue:
@@ -120,7 +106,3 @@ class _Actions:
         kept = request.form if keep_typed else {}
         self.typed_sum = kept.get("sum", "" if decided else money.text(self.missing))
         self.typed_reference = kept.get("reference", "")
-
-
-def _actor() -> str:
-    return f"operator:{g.operator.username}"

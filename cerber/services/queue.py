@@ -9,8 +9,10 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from cerber import database
-from cerber.models import AuditEntry, Merchant, Payment, Transfer, Wallet, Webhook, WebhookAttempt
+from cerber.models import AuditEntry, Breaker, Merchant, Payment, Transfer, Wallet, Webhook
 from cerber.payment_states import OPEN, Status
+from cerber.services import deliveries
+from cerber.services.deliveries import Attempts
 
 PAGE = 50
 ALL = "all"
@@ -29,11 +31,15 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """One payment and what belongs to it, each in the order in which it happened."""
+    """One payment and what belongs to it, each in the order in which it happened.
+
+    `breaker` is that of the endpoint to which its webhooks go, where that fails.
+    """
 
     payment: Payment
     transfers: Sequence[Transfer]
-    webhooks: Sequence[tuple[Webhook, Sequence[WebhookAttempt]]]
+    webhooks: Sequence[tuple[Webhook, Attempts]]
+    breaker: Breaker | None
     audit: Sequence[AuditEntry]
 
 
@@ -68,10 +74,12 @@ def details(payment_pk: int) -> Details | None:
             return None
         transfers = select(Transfer).where(Transfer.payment_id == payment_pk).order_by(Transfer.id)
         audit = select(AuditEntry).where(AuditEntry.payment_id == payment_pk).order_by(AuditEntry.id)
+        webhooks = _webhooks(session, payment_pk)
         return Details(
             payment,
             session.scalars(transfers).all(),
-            _webhooks(session, payment_pk),
+            webhooks,
+            session.get(Breaker, webhooks[0][0].endpoint_id) if webhooks else None,
             session.scalars(audit).all(),
         )
 
@@ -86,10 +94,6 @@ def _found_by(q: str) -> ColumnElement[bool]:
     )
 
 
-def _webhooks(session: Session, payment_pk: int) -> list[tuple[Webhook, Sequence[WebhookAttempt]]]:
+def _webhooks(session: Session, payment_pk: int) -> list[tuple[Webhook, Attempts]]:
     webhooks = session.scalars(select(Webhook).where(Webhook.payment_id == payment_pk).order_by(Webhook.id)).all()
-    attempts: dict[int, list[WebhookAttempt]] = {webhook.id: [] for webhook in webhooks}
-    query = select(WebhookAttempt).where(WebhookAttempt.webhook_id.in_(attempts)).order_by(WebhookAttempt.id)
-    for attempt in session.scalars(query) if attempts else ():
-        attempts[attempt.webhook_id].append(attempt)
-    return [(webhook, attempts[webhook.id]) for webhook in webhooks]
+    return [(webhook, deliveries.attempts(session, webhook.id)) for webhook in webhooks]

@@ -49,7 +49,7 @@ class Which:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far it is. `up_to` is when the last event looked at happened: whoever goes on later begins there."""
+    """How far it is. `seen` happened since then, the last of them at `up_to`: whoever goes on later begins there."""
 
     seen: int = 0
     matched: int = 0
@@ -102,10 +102,10 @@ def run(target: Target, which: Which, actor: str, *, dry_run: bool = False) -> I
         fitting = [row for row in rows if row.fits and not row.under_way]
         done = replace(
             done,
-            seen=done.seen + len(rows),
+            seen=done.seen + sum(row.created_at >= which.since for row in rows),
             matched=done.matched + len(fitting),
             under_way=done.under_way + sum(row.fits and row.under_way for row in rows),
-            up_to=rows[-1].created_at if rows else done.up_to,
+            up_to=max(rows[-1].created_at, which.since) if rows else done.up_to,
             finished=len(rows) < BATCH or _is_past(rows[-1].created_at, which.until),
         )
         if fitting and not dry_run:
