@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, bindparam, exists, func, insert, or_, select, update
+from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
 from cerber import retry
@@ -223,19 +223,25 @@ _AT = bindparam("at", type_=UTCDateTime)
 _CLAIMED = ("id", "event_id", "kind", "url", "body", "attempts", "by_hand", "endpoint_id", "created_at", "due_at")
 
 
-def _candidates(*which: Any) -> dict[bool, Select[Any]]:
-    """An endpoint's events that wait for no earlier one of their payment; by whether SKIP LOCKED is understood."""
+def may_go(webhook: Any) -> ColumnElement[bool]:
+    """Whether an event waits for no earlier one of its payment. One sent again by hand neither waits nor is waited
+    for."""
     earlier = aliased(Webhook)
     waits = exists().where(
-        earlier.payment_id == Webhook.payment_id,
+        earlier.payment_id == webhook.payment_id,
         earlier.state == "due",
         earlier.by_hand.is_(False),
-        earlier.id < Webhook.id,
+        earlier.id < webhook.id,
     )
+    return or_(webhook.by_hand.is_(True), ~waits)
+
+
+def _candidates(*which: Any) -> dict[bool, Select[Any]]:
+    """An endpoint's events that wait for no earlier one of their payment; by whether SKIP LOCKED is understood."""
     found = (
         select(*(getattr(Webhook, name) for name in _CLAIMED))
         .where(Webhook.state == "due", Webhook.endpoint_id == bindparam("endpoint_id"), *which)
-        .where(or_(Webhook.by_hand.is_(True), ~waits))
+        .where(may_go(Webhook))
         .order_by(Webhook.due_at, Webhook.id)
         .limit(bindparam("most"))
     )

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, exists, func, null, or_, select
+from sqlalchemy import Select, and_, case, func, null, or_, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import aliased
 
@@ -24,7 +24,7 @@ from cerber.context import now
 from cerber.database import OUTAGES, db, reading, transaction
 from cerber.figures import Attempted, Key
 from cerber.models import Breaker, Figure, Webhook, Worker
-from cerber.services.claims import Outcome
+from cerber.services.claims import Outcome, may_go
 
 ADDED_EVERY = 5.0  # seconds
 ALIVE = timedelta(seconds=60)  # since the last heartbeat; there is one every 30 s
@@ -155,17 +155,11 @@ def _waiting(at: datetime) -> Select[*tuple[Any, ...]]:
         .group_by(Webhook.endpoint_id)
         .subquery()
     )
-    one, earlier = aliased(Webhook), aliased(Webhook)
-    waits = exists().where(
-        earlier.payment_id == one.payment_id,
-        earlier.state == "due",
-        earlier.by_hand.is_(False),
-        earlier.id < one.id,
-    )
+    one = aliased(Webhook)
     first_due = (
         select(one.due_at)
         .where(one.state == "due", one.endpoint_id == by_endpoint.c.endpoint_id, one.due_at <= at)
-        .where(or_(one.by_hand.is_(True), ~waits))
+        .where(may_go(one))
         .order_by(one.due_at)
         .limit(1)
         .with_hint(one, _BY_ENDPOINT, "mysql")
