@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, or_, select, update
+from sqlalchemy import ColumnElement, and_, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cerber.callback_urls import parse_callback_url
@@ -25,6 +25,9 @@ from cerber.models import Breaker, Endpoint, Merchant, Webhook
 from cerber.services import audit
 
 BATCH = 500  # events for each look and each transaction
+SPAN = (
+    5000  # ids for each look: in a small range MySQL takes it for what it reads, else all of the merchant's before it
+)
 ASKEW = timedelta(minutes=10)  # ids and times rise together, but for slow transactions and clocks that differ
 
 
@@ -94,11 +97,12 @@ def run(target: Target, which: Which, actor: str, *, dry_run: bool = False) -> I
     """
     done, entry, probed = Progress(), None, set[int]()
     with reading() as session:
-        first, last = _bounds(session, target, which.since)
+        first, last = _bounds(session, which)
     while not done.finished:
-        at = now()
+        at, end = now(), min(first + SPAN - 1, last)
         with reading() as session:
-            rows = session.execute(_look(target, which, at, first, last)).all()
+            rows = session.execute(_look(target, which, at, first, end)).all()
+        first = rows[-1].id + 1 if len(rows) == BATCH else end + 1
         fitting = [row for row in rows if row.fits and not row.under_way]
         done = replace(
             done,
@@ -106,12 +110,11 @@ def run(target: Target, which: Which, actor: str, *, dry_run: bool = False) -> I
             matched=done.matched + len(fitting),
             under_way=done.under_way + sum(row.fits and row.under_way for row in rows),
             up_to=max(rows[-1].created_at, which.since) if rows else done.up_to,
-            finished=len(rows) < BATCH or _is_past(rows[-1].created_at, which.until),
+            finished=first > last,
         )
         if fitting and not dry_run:
             done, entry = _send_again(target, which, actor, at, fitting, done, entry, probed)
             probed |= {row.endpoint_id for row in fitting}
-        first = rows[-1].id + 1 if rows else first
         yield done
 
 
@@ -127,23 +130,27 @@ def try_now(endpoint_pk: int, actor: str) -> bool:
     return True
 
 
-def _bounds(session: Session, target: Target, since: datetime) -> tuple[int, int]:
-    """The first id to look at and the last one that there is; nothing lies between them where nothing fits.
+def _bounds(session: Session, which: Which) -> tuple[int, int]:
+    """The first and the last id to look at, of all merchants' events."""
+    first = _first_from(session, which.since - ASKEW)
+    if which.until is not None:
+        return first, _first_from(session, which.until + ASKEW) - 1
+    return first, session.scalar(select(func.max(Webhook.id))) or 0
 
-    Time has no index, so the first one is found by halving: some thirty looks into the index of the ids.
+
+def _first_from(session: Session, moment: datetime) -> int:
+    """The id of the first event that happened at the moment or later; the one after the last where there is none.
+
+    Time has no index, so it is found by halving: some twenty looks at one row each.
     """
-    column, value = _column(target)
-    ids = select(Webhook.id).where(column == value).limit(1)
-    low, high = session.scalar(ids.order_by(Webhook.id)), session.scalar(ids.order_by(Webhook.id.desc()))
-    if low is None or high is None:
-        return 1, 0
-    last = high
-    while low < high:
-        middle = (low + high) // 2
-        following = select(Webhook.id, Webhook.created_at).where(column == value, Webhook.id >= middle)
-        pk, created_at = session.execute(following.order_by(Webhook.id).limit(1)).one()
-        low, high = (pk + 1, high) if created_at < since - ASKEW else (low, middle)
-    return low, last
+    low = session.scalar(select(func.min(Webhook.id))) or 1
+    end = (session.scalar(select(func.max(Webhook.id))) or 0) + 1
+    while low < end:
+        middle = (low + end) // 2
+        following = select(Webhook.id, Webhook.created_at).where(Webhook.id >= middle).order_by(Webhook.id).limit(1)
+        pk, created_at = session.execute(following).one()
+        low, end = (pk + 1, end) if created_at < moment else (low, middle)
+    return low
 
 
 def _look(target: Target, which: Which, at: datetime, first: int, last: int) -> Any:
@@ -221,7 +228,3 @@ def _column(target: Target) -> tuple[InstrumentedAttribute[int], int]:
     if target.endpoint_id is not None:
         return Webhook.endpoint_id, target.endpoint_id
     return Webhook.merchant_id, target.merchant_id
-
-
-def _is_past(moment: datetime, until: datetime | None) -> bool:
-    return until is not None and moment > until + ASKEW
