@@ -12,8 +12,10 @@ from flask import Flask
 from sqlalchemy import select
 from standardwebhooks import Webhook as StandardWebhook
 
+from cerber.app import create_app
 from cerber.context import now
 from cerber.database import db, reading
+from cerber.delivery import Delivery
 from cerber.models import Payment, Webhook, WebhookAttempt, Worker
 from cerber.services import merchants, outbox
 from tests.factories import MerchantKeys, call, make_merchant, make_wallet, open_payment
@@ -179,3 +181,38 @@ def test_two_workers_on_a_server_without_skip_locked_claim_nothing_twice(
     ids = [arrival.headers["webhook-id"] for arrival in counter.arrivals]
     assert (len(ids), len(set(ids))) == (300, 300)
     assert states(app) == ["delivered"] * 300
+
+
+def test_a_worker_is_idle_while_all_that_is_due_waits_for_an_earlier_event(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    counter.statuses = [404]
+    decide(app, open_payment(app, keys, callback_url=url), 200_00, 300_00)
+    patient = create_app(env | {"CERBER_RETRY_SCHEDULE": "0,600"})
+    worker = Delivery(patient, "test")
+    until(lambda: worker.step(wait=0.05) and attempts(app) == 1)
+    assert not any(worker.step(wait=0) for _ in range(5))
+    worker.finish()
+    assert len(counter.arrivals) == 1
+    assert states(app) == ["due", "due"]
+
+
+def attempts(app: Flask) -> int:
+    with app.app_context(), reading() as session:
+        return len(session.scalars(select(WebhookAttempt.id)).all())
+
+
+def test_a_single_run_can_be_stopped_too(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    counter.gate.clear()
+    for number in range(30):
+        decide(app, open_payment(app, keys, payment_id=str(number), callback_url=url), 500_00)
+    with worker(env, "--once") as process:
+        counter.wait_for(1)
+        process.send_signal(signal.SIGTERM)
+        counter.gate.set()
+        assert process.wait(20) == 0
+    assert states(app).count("delivered") == len(counter.arrivals) < 30

@@ -12,7 +12,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import func, select
 
-from cerber import delivery
+from cerber import delivery, sending
 from cerber.app import create_app
 from cerber.context import now
 from cerber.database import reading
@@ -78,7 +78,7 @@ def ids(shop: Shop) -> list[str]:
 
 
 def test_the_time_to_end_leaves_some_to_the_process() -> None:
-    assert delivery.LONGEST_ATTEMPT.total_seconds() < delivery.STOPS_WITHIN < STOPS_WITHIN
+    assert sending.LONGEST_ATTEMPT.total_seconds() < delivery.STOPS_WITHIN < STOPS_WITHIN
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
