@@ -45,6 +45,9 @@ class Event(StrEnum):
     EXPIRE = "expire"
 
 
+BY_OPERATOR = (Event.TRANSFER, Event.OPERATOR_ACCEPT, Event.SETTLE, Event.OPERATOR_CANCEL, Event.VOID)
+
+
 class Kind(StrEnum):
     """What a webhook tells."""
 
@@ -58,8 +61,8 @@ REVIVAL_WINDOW = timedelta(hours=24)
 
 
 @dataclass(frozen=True, slots=True)
-class Payment:
-    """What the rules need to know. Sums in qəpik.
+class Facts:
+    """What the rules need to know of a payment. Sums in qəpik.
 
     `cancel_cause` on a confirming payment means that late money revived it from that cancel.
     """
@@ -83,7 +86,7 @@ class Step:
     transfer: int | None = None
 
 
-def decide(event: Event, payment: Payment, now: datetime, amount: int = 0) -> Step:
+def decide(event: Event, payment: Facts, now: datetime, amount: int = 0) -> Step:
     """The step that `event` makes; `amount` in qəpik is the transfer recorded or voided.
 
     Raises PaymentClosed and MoneyReceived (the merchant asks too late) and NotPossible (an operator may not).
@@ -91,34 +94,47 @@ def decide(event: Event, payment: Payment, now: datetime, amount: int = 0) -> St
     return TABLE[event][payment.status](payment, now, amount)
 
 
+def possible(payment: Facts, now: datetime) -> set[Event]:
+    """What an operator may do now: all that `decide` doesn't refuse."""
+
+    def allowed(event: Event) -> bool:
+        try:
+            decide(event, payment, now)
+        except NotPossible:
+            return False
+        return True
+
+    return {event for event in BY_OPERATOR if allowed(event)}
+
+
 def is_due(status: Status, due_at: datetime | None, now: datetime) -> bool:
-    """Whether the time-to-live of an unpaid payment has run out."""
+    """Whether the time-to-live of an unpaid payment has run out. In SQL it is `Payment.due`."""
     return status is Status.PENDING and due_at is not None and due_at <= now
 
 
-Rule = Callable[[Payment, datetime, int], Step]
+Rule = Callable[[Facts, datetime, int], Step]
 
 
-def _keep(payment: Payment, now: datetime, amount: int) -> Step:
+def _keep(payment: Facts, now: datetime, amount: int) -> Step:
     return Step(payment.status, payment.received, payment.cancel_cause)
 
 
 def _refuse(reason: str) -> Rule:
-    def rule(payment: Payment, now: datetime, amount: int) -> Step:
+    def rule(payment: Facts, now: datetime, amount: int) -> Step:
         raise NotPossible(reason, payment.status)
 
     return rule
 
 
-def _closed(payment: Payment, now: datetime, amount: int) -> Step:
+def _closed(payment: Facts, now: datetime, amount: int) -> Step:
     raise PaymentClosed("This payment is closed and can't be changed any more.", payment.status)
 
 
-def _start_confirming(payment: Payment, now: datetime, amount: int) -> Step:
+def _start_confirming(payment: Facts, now: datetime, amount: int) -> Step:
     return Step(Status.CONFIRMING, payment.received, None)
 
 
-def _revive(payment: Payment, now: datetime, amount: int) -> Step:
+def _revive(payment: Facts, now: datetime, amount: int) -> Step:
     expired = payment.cancel_cause is Cause.EXPIRED and payment.due_at is not None
     if not expired or now - payment.due_at >= REVIVAL_WINDOW:  # type: ignore[operator]
         return _closed(payment, now, amount)
@@ -126,35 +142,35 @@ def _revive(payment: Payment, now: datetime, amount: int) -> Step:
 
 
 def _cancel_by(cause: Cause) -> Rule:
-    def rule(payment: Payment, now: datetime, amount: int) -> Step:
+    def rule(payment: Facts, now: datetime, amount: int) -> Step:
         return Step(Status.CANCEL, payment.received, cause, Kind.CANCEL)
 
     return rule
 
 
-def _merchant_takes_back(payment: Payment, now: datetime, amount: int) -> Step:
+def _merchant_takes_back(payment: Facts, now: datetime, amount: int) -> Step:
     if payment.ever_received:
         raise MoneyReceived("Money has arrived for this payment; it can't be cancelled any more.", payment.status)
     return _cancel_by(Cause.MERCHANT)(payment, now, amount)
 
 
-def _merchant_owns_cancel(payment: Payment, now: datetime, amount: int) -> Step:
+def _merchant_owns_cancel(payment: Facts, now: datetime, amount: int) -> Step:
     expired = payment.cancel_cause is Cause.EXPIRED
     return Step(Status.CANCEL, payment.received, Cause.MERCHANT if expired else payment.cancel_cause)
 
 
-def _record(payment: Payment, now: datetime, amount: int) -> Step:
+def _record(payment: Facts, now: datetime, amount: int) -> Step:
     received = payment.received + amount
     if received >= payment.sum:
         return Step(Status.ACCEPT, received, payment.cancel_cause, Kind.ACCEPT, transfer=amount)
     return Step(Status.CONFIRMING, received, payment.cancel_cause, Kind.CHANGE_SUM, transfer=amount)
 
 
-def _accept(payment: Payment, now: datetime, amount: int) -> Step:
+def _accept(payment: Facts, now: datetime, amount: int) -> Step:
     return _record(payment, now, payment.sum - payment.received)
 
 
-def _settle(payment: Payment, now: datetime, amount: int) -> Step:
+def _settle(payment: Facts, now: datetime, amount: int) -> Step:
     if payment.received == 0:
         raise NotPossible(
             "Nothing has come yet, so there is nothing to settle at. Cancel it instead.", payment.status
@@ -162,13 +178,13 @@ def _settle(payment: Payment, now: datetime, amount: int) -> Step:
     return Step(Status.ACCEPT, payment.received, payment.cancel_cause, Kind.ACCEPT)
 
 
-def _operator_cancels(payment: Payment, now: datetime, amount: int) -> Step:
+def _operator_cancels(payment: Facts, now: datetime, amount: int) -> Step:
     if payment.received > 0:
         raise NotPossible("Money has come for this payment. Settle it at what came instead.", payment.status)
     return _cancel_by(Cause.OPERATOR)(payment, now, amount)
 
 
-def _void(payment: Payment, now: datetime, amount: int) -> Step:
+def _void(payment: Facts, now: datetime, amount: int) -> Step:
     left = replace(payment, received=payment.received - amount)
     if left.received == 0 and left.cancel_cause is not None:  # nothing is left of late money
         return Step(Status.CANCEL, 0, left.cancel_cause, Kind.CANCEL)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cerber.errors import CerberError, MoneyReceived, NotPossible, PaymentClosed
-from cerber.payment_states import Cause, Event, Kind, Payment, Status, Step, decide, is_due
+from cerber.payment_states import Cause, Event, Facts, Kind, Status, Step, decide, is_due, possible
 
 PENDING, CONFIRMING, ACCEPT, CANCEL = Status
 MERCHANT, OPERATOR, EXPIRED = Cause
@@ -18,8 +18,8 @@ MOMENT = timedelta(microseconds=1)
 SUM = 500_00
 
 
-def was(status: Status, received: int = 0, cause: Cause | None = None, *, ever: bool | None = None) -> Payment:
-    return Payment(status, SUM, received, cause, received > 0 if ever is None else ever, DUE)
+def was(status: Status, received: int = 0, cause: Cause | None = None, *, ever: bool | None = None) -> Facts:
+    return Facts(status, SUM, received, cause, received > 0 if ever is None else ever, DUE)
 
 
 def becomes(
@@ -50,7 +50,7 @@ DONE = was(ACCEPT, SUM)
 BY_MERCHANT, BY_OPERATOR, BY_CLOCK = was(CANCEL, 0, MERCHANT), was(CANCEL, 0, OPERATOR), was(CANCEL, 0, EXPIRED)
 BACK_AGAIN = was(CANCEL, 0, EXPIRED, ever=True)
 
-Row = tuple[Event, Payment, int, datetime, Step | type[CerberError]]
+Row = tuple[Event, Facts, int, datetime, Step | type[CerberError]]
 
 ROWS: list[Row] = [
     (Event.MERCHANT_ACCEPT, was(PENDING), 0, SOON, becomes(CONFIRMING)),
@@ -143,6 +143,22 @@ def test_the_table(row: Row) -> None:
 
 def test_no_cell_of_the_table_is_left_out() -> None:
     assert {(event, payment.status) for event, payment, *_ in ROWS} == {(e, s) for e in Event for s in Status}
+
+
+RECORD = {Event.TRANSFER, Event.OPERATOR_ACCEPT}
+POSSIBLE = {
+    was(PENDING): RECORD | {Event.OPERATOR_CANCEL},
+    EMPTY: RECORD | {Event.OPERATOR_CANCEL, Event.VOID},
+    SOME: RECORD | {Event.SETTLE, Event.VOID},
+    LATE: RECORD | {Event.SETTLE, Event.VOID},
+    DONE: set(),
+    BY_OPERATOR: RECORD,
+}
+
+
+@pytest.mark.parametrize("payment", POSSIBLE, ids=str)
+def test_what_an_operator_may_do(payment: Facts) -> None:
+    assert possible(payment, SOON) == POSSIBLE[payment]
 
 
 @pytest.mark.parametrize("status", Status)

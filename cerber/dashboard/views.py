@@ -7,9 +7,11 @@ from collections.abc import Callable
 from flask import abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
-from cerber import errors, money, payment_states
+from cerber import errors, money
+from cerber.context import now
 from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
+from cerber.payment_states import Event, possible
 from cerber.services import payments, queue
 
 
@@ -58,7 +60,7 @@ def transfer(pk: int) -> ResponseReturnValue:
 
 @pages.post(f"/payments/<{PK}:pk>/transfers/<{PK}:transfer_pk>/void")
 def void(pk: int, transfer_pk: int) -> ResponseReturnValue:
-    if g.operator.role != "admin":
+    if not _may_void():
         abort(403, "Only an admin may void a transfer.")
 
     def void_it(version: int) -> None:
@@ -90,19 +92,22 @@ def _show(pk: int, refusal: str | None = None, status: int = 200) -> ResponseRet
     return render_template("payment.html", found=found, actions=actions, refusal=refusal), status
 
 
+def _may_void() -> bool:
+    return bool(g.operator.role == "admin")
+
+
 class _Actions:
     """What the payment's state allows, and with which sums."""
 
     def __init__(self, found: queue.Details, *, keep_typed: bool) -> None:
         payment = found.payment
-        decided = payment.status == payment_states.Status.ACCEPT
-        is_open = payment.status in payment_states.OPEN
+        allowed = possible(payment.facts(ever_received=bool(found.transfers)), now())
         self.missing = payment.sum - payment.received
-        self.accept = self.transfer = not decided
-        self.settle = is_open and payment.received > 0
-        self.cancel = is_open and payment.received == 0
-        self.void = payment.status == payment_states.Status.CONFIRMING and g.operator.role == "admin"
+        self.accept = Event.OPERATOR_ACCEPT in allowed
+        self.settle = Event.SETTLE in allowed
+        self.cancel = Event.OPERATOR_CANCEL in allowed
+        self.void = Event.VOID in allowed and _may_void()
         # after a 409 the money may be recorded already, so only what has to be corrected is kept
         kept = request.form if keep_typed else {}
-        self.typed_sum = kept.get("sum", "" if decided else money.text(self.missing))
+        self.typed_sum = kept.get("sum", money.text(self.missing) if self.accept else "")
         self.typed_reference = kept.get("reference", "")

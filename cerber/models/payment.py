@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    BindParameter,
+    CheckConstraint,
+    ColumnElement,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    and_,
+)
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from cerber.database import MYSQL_TABLE, Base, BigId
 from cerber.models.merchant import Merchant
 from cerber.models.wallet import Wallet
+from cerber.payment_states import Cause, Facts, Status
 
 
 class Payment(Base):
@@ -60,6 +71,22 @@ class Payment(Base):
 
     merchant: Mapped[Merchant] = relationship(lazy="raise")
     wallet: Mapped[Wallet] = relationship(lazy="raise")
+
+    @classmethod
+    def due(cls, at: datetime | BindParameter[datetime]) -> ColumnElement[bool]:
+        """`payment_states.is_due` in SQL: it counts as cancelled, whoever expires it later."""
+        return and_(cls.status == Status.PENDING.value, cls.due_at <= at)
+
+    def facts(self, *, ever_received: bool) -> Facts:
+        """What the rules need to know of it."""
+        return Facts(
+            status=Status(self.status),
+            sum=self.sum,
+            received=self.received,
+            cancel_cause=Cause(self.cancel_cause) if self.cancel_cause else None,
+            ever_received=ever_received,
+            due_at=self.due_at,
+        )
 
 
 class Transfer(Base):

@@ -13,6 +13,7 @@ from cerber.database import db
 
 KEPT = 240.0  # seconds that one connection is used: PythonAnywhere cuts an idle one after 300
 
+# The last line is `Payment.due`, by hand.
 _SQL = """
 SELECT EXISTS(SELECT 1 FROM webhooks WHERE state = 'due' AND due_at <= {0}),
        EXISTS(SELECT 1 FROM breakers WHERE probe_at <= {0}),

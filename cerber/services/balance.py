@@ -6,7 +6,7 @@ import hashlib
 import json
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, case, func, or_, select
+from sqlalchemy import ColumnElement, case, func, or_, select
 
 from cerber import wire
 from cerber.context import now
@@ -33,8 +33,7 @@ def send(merchant_pk: int, start: datetime | None, end: datetime | None, url: st
 
 def _parts(at: datetime) -> tuple[ColumnElement[int], ...]:
     """What each payment adds to the cancelled, the confirmed and the pending sum."""
-    due = and_(Payment.status == "pending", Payment.due_at <= at)  # not expired yet, but counts as cancelled
-    cancelled = or_(Payment.status == "cancel", due)
+    cancelled = or_(Payment.status == "cancel", Payment.due(at))
     missing = case((Payment.sum > Payment.received, Payment.sum - Payment.received), else_=0)
     return (
         case((cancelled, Payment.sum), (Payment.status == "accept", missing), else_=0),

@@ -15,8 +15,7 @@ from cerber.context import now
 from cerber.database import db, transaction
 from cerber.errors import NotFound
 from cerber.models import Payment, Transfer
-from cerber.payment_states import OPEN, Cause, Event, Status, Step, decide, is_due
-from cerber.payment_states import Payment as Facts
+from cerber.payment_states import OPEN, Event, Facts, Status, Step, decide, is_due
 from cerber.services import audit, outbox, wallets
 
 SUM_HELD_AFTER = timedelta(hours=24)
@@ -38,15 +37,9 @@ def locked(payment_pk: int) -> Payment:
 
 
 def facts(payment: Payment) -> Facts:
-    """What the table needs to know of the payment."""
-    return Facts(
-        status=Status(payment.status),
-        sum=payment.sum,
-        received=payment.received,
-        cancel_cause=Cause(payment.cancel_cause) if payment.cancel_cause else None,
-        ever_received=bool(db.session.scalar(select(exists().where(Transfer.payment_id == payment.id)))),
-        due_at=payment.due_at,
-    )
+    """What the table needs to know of the payment, read in the caller's transaction."""
+    ever_received = bool(db.session.scalar(select(exists().where(Transfer.payment_id == payment.id))))
+    return payment.facts(ever_received=ever_received)
 
 
 def expire_if_due(payment: Payment, at: datetime) -> bool:

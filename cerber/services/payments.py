@@ -93,9 +93,9 @@ def current_status(payment_pk: int) -> Status:
 
 
 def _due(most: int) -> list[int]:
-    due = (Payment.status == "pending", Payment.due_at <= now())
+    due = select(Payment.id).where(Payment.due(now())).order_by(Payment.due_at).limit(most)
     with reading() as session:
-        return list(session.scalars(select(Payment.id).where(*due).order_by(Payment.due_at).limit(most)))
+        return list(session.scalars(due))
 
 
 @transaction

@@ -88,11 +88,11 @@ def _today(at: datetime) -> date:
 
 _SUM, _AT = bindparam("payment_sum", type_=BigInteger), bindparam("at", type_=UTCDateTime)
 _ON_TODAY = case((Wallet.received_on == bindparam("today", type_=Date), Wallet.received_today), else_=0)
-# What is due counts as cancelled, whoever expires it later. Summed up once for all wallets: with thousands due, by a
+# What is due counts as cancelled. Summed up once for all wallets: with thousands due, by a
 # worker that was away, a sum for each wallet takes three times as long.
 _DUE = (
     select(Payment.wallet_id, func.sum(Payment.sum).label("sum"))
-    .where(Payment.status == "pending", Payment.due_at <= _AT)
+    .where(Payment.due(_AT))
     .group_by(Payment.wallet_id)
     .subquery("due")
 )
