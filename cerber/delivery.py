@@ -26,9 +26,11 @@ from cerber.database import OUTAGES, reading
 from cerber.egress import Egress
 from cerber.errors import Unavailable
 from cerber.sending import Letter, Returned, Sender, outcome, own_side
-from cerber.services import claims, figures, keyring, payments, workers
+from cerber.services import claims, figures, keyring, payments, ready, workers
 from cerber.services.agenda import Agenda, Due
-from cerber.services.claims import Claim, Ready, Turn
+from cerber.services.claims import Claim, Turn
+from cerber.services.keyring import Signer
+from cerber.services.ready import Ready
 
 LOOK_AGAIN = 0.03  # seconds
 STAY = 1.0
@@ -83,7 +85,7 @@ class Delivery:
         with self._app.app_context():
             self._beat()
             due = self._look()
-            turned = self._turn(claims.ready() if due.event else [])
+            turned = self._turn(ready.endpoints() if due.event else [])
             expired = payments.expire_due() if due.expiry else 0
             self._uncounted.hand_in()
         return bool(expired or turned)
@@ -140,21 +142,21 @@ class Delivery:
         self._next_look = time.monotonic() + STAY
         return self._agenda.look()
 
-    def _turn(self, ready: list[Ready]) -> bool:
+    def _turn(self, found: list[Ready]) -> bool:
         """One transaction with the outbox, if there is a reason for it; then sends what it claimed. Whether anything
         came of it: what is due may all wait for earlier events."""
-        shares = self._sender.shares(one.endpoint_id for one in ready)
+        shares = self._sender.shares(one.endpoint_id for one in found)
         self._returned.unsent += self._sender.take_back()
         reported = bool(self._returned.outcomes or self._returned.unsent)
         self._busy = False
         if not (reported or shares):
             return False
-        for one in ready:
+        for one in found:
             self._know(one.endpoint_id, failing=one.failing)
-        turn = self._recorded(shares, {one.endpoint_id for one in ready if one.held})
+        turn = self._recorded(shares, {one.endpoint_id for one in found if one.held})
         self._busy = bool(turn.claims)
         self._heed(turn.breakers)
-        self._send(turn.claims, {one.endpoint_id: one for one in ready})
+        self._send(turn.claims, {one.endpoint_id: one.signer for one in found})
         return reported or self._busy
 
     def _recorded(self, shares: dict[int, int], held: set[int]) -> Turn:
@@ -182,20 +184,20 @@ class Delivery:
     def _know(self, endpoint: int, *, failing: bool) -> None:
         (self._failing.add if failing else self._failing.discard)(endpoint)
 
-    def _send(self, claimed: list[Claim], ready: dict[int, Ready]) -> None:
+    def _send(self, claimed: list[Claim], signers: dict[int, Signer]) -> None:
         """Signs each with the secrets that are valid now, and sends it."""
         try:
-            self._sender.send(self._signed(claimed, ready))
+            self._sender.send(self._signed(claimed, signers))
         except OUTAGES:
             self._returned.unsent += claimed
             raise
 
-    def _signed(self, claimed: list[Claim], ready: dict[int, Ready]) -> list[Letter]:
+    def _signed(self, claimed: list[Claim], signers: dict[int, Signer]) -> list[Letter]:
         letters, failed = [], []
         with reading() as session:
             for claim in claimed:
                 kind = "balance" if claim.kind == "balance" else "payment"
-                signer, body = ready[claim.endpoint_id].signer, claim.body.encode()
+                signer, body = signers[claim.endpoint_id], claim.body.encode()
                 try:
                     signed = keyring.webhook_headers(session, signer, kind, claim.event_id, body)
                 except Unavailable as error:

@@ -17,7 +17,7 @@ from cerber.context import now
 from cerber.database import db, reading
 from cerber.delivery import Delivery
 from cerber.models import Payment, Webhook, WebhookAttempt, Worker
-from cerber.services import merchants, outbox
+from cerber.services import merchants, outbox, payments
 from tests.factories import MerchantKeys, call, make_merchant, make_wallet, open_payment
 from tests.shop import Shop, open_shop
 from tests.workers import changed_worker, decide, end_leases, fill, states, until, worker
@@ -175,7 +175,7 @@ def test_two_workers_on_a_server_without_skip_locked_claim_nothing_twice(
     counter, url = shop
     counter.pause = 0.02
     fill(app, keys, url, 300)
-    old_server = "delivery.claims.skips_locked = lambda engine: False"
+    old_server = "delivery.ready.skips_locked = lambda engine: False"
     with changed_worker(env, old_server, "--once") as one, changed_worker(env, old_server, "--once") as two:
         assert [process.wait(60) for process in (one, two)] == [0, 0]
     ids = [arrival.headers["webhook-id"] for arrival in counter.arrivals]
@@ -216,3 +216,23 @@ def test_a_single_run_can_be_stopped_too(
         counter.gate.set()
         assert process.wait(20) == 0
     assert states(app).count("delivered") == len(counter.arrivals) < 30
+
+
+def test_sending_an_undelivered_event_again_lets_nothing_overtake_it(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    counter.statuses = [500, 500]
+    key = open_payment(app, keys, callback_url=url)
+    decide(app, key, 200_00)
+    patient = create_app(env | {"CERBER_RETRY_SCHEDULE": "0,2,2,2"})
+    worker = Delivery(patient, "test")
+    until(lambda: worker.step(wait=0.05) and attempts(app) == 1)
+    with app.app_context():
+        outbox.resend(db.session.scalars(select(Webhook.id)).one(), "operator:a")
+    until(lambda: worker.step(wait=0.05) and attempts(app) == 2)
+    with app.app_context():
+        payments.record_transfer(key, 2, "operator:a", 300_00)
+    until(lambda: worker.step(wait=0.05) and states(app) == ["delivered", "delivered"])
+    worker.finish()
+    assert [json.loads(arrival.body)["confirm_sum"] for arrival in counter.arrivals] == ["200", "200", "200", "500"]

@@ -52,7 +52,8 @@ class Webhook(Base):
     A `due` event may be claimed from `due_at` on. A claim moves `due_at` to the end of its lease and sets `lease`, so
     what a dead worker held comes free by itself. `scheduled_at` is when `due_at` was written: one from the future
     tells that a clock was set back. `not_before` is what the receiver's Retry-After asked for. `by_hand` marks one
-    that was sent again: it waits for no other, and no other waits for it. `queued_at` is when it was put in or sent
+    that was sent again: it waits for no other. `reopened` is set if it was closed before that: then no other waits
+    for it, either. `queued_at` is when it was put in or sent
     again. `once_key` is unique while a balance webhook may not be repeated.
     """
 
@@ -85,6 +86,7 @@ class Webhook(Base):
     lease: Mapped[str | None] = mapped_column(String(32))
     attempts: Mapped[int] = mapped_column(default=0)
     by_hand: Mapped[bool] = mapped_column(default=False)
+    reopened: Mapped[bool] = mapped_column(default=False)
     once_key: Mapped[str | None] = mapped_column(String(64), unique=True)
     created_at: Mapped[datetime]
     closed_at: Mapped[datetime | None]

@@ -1,8 +1,7 @@
-"""Claims: which events a worker may send, and what came of them.
+"""Claims: a worker takes events to send, and records what came of them (`ready` says which may go).
 
 A claim moves `due_at` to the end of its lease, so that a dead worker's events come free by themselves. A record
-counts only while its lease is the event's own: one that comes too late changes nothing but the log. Claiming goes
-by endpoint, so that no merchant's backlog lies before another merchant's event.
+counts only while its lease is the event's own: one that comes too late changes nothing but the log.
 """
 
 from __future__ import annotations
@@ -15,30 +14,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, insert, or_, select, update
-from sqlalchemy.orm import aliased
+from sqlalchemy import and_, insert, or_, select, update
 
 from cerber import retry
 from cerber.breaker import Breaker
 from cerber.context import now, settings
-from cerber.database import NO_SYNC, UTCDateTime, db, skips_locked, transaction
-from cerber.models import Breaker as BreakerRow
-from cerber.models import Endpoint, Merchant, Webhook, WebhookAttempt
-from cerber.services import breakers
-from cerber.services.keyring import Signer
+from cerber.database import NO_SYNC, db, transaction
+from cerber.models import Webhook, WebhookAttempt
+from cerber.services import breakers, ready
 
 LEASE = timedelta(seconds=28)  # longer than the longest attempt (15 s), free again within 30 s
 OWN_SIDE_AGAIN = 15.0  # seconds until an event is tried again after a failure of ours
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """An endpoint with something to send, and who signs for it. `held`: just one event may go, as a probe."""
-
-    endpoint_id: int
-    signer: Signer
-    failing: bool
-    held: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,13 +79,6 @@ class Turn:
     breakers: dict[int, Breaker | None]
 
 
-def ready() -> list[Ready]:
-    """The endpoints that have something to send now. One statement, and one look into the index for each of them."""
-    with db.engines["reads"].connect() as connection:
-        rows = connection.execute(_READY[connection.dialect.name], {"at": now()}).all()
-    return [_ready(row) for row in rows]
-
-
 @transaction
 def turn(
     outcomes: Sequence[Outcome],
@@ -121,7 +100,7 @@ def turn(
     for endpoint, most in shares.items():
         breaker = moved.get(endpoint)
         if endpoint in probed or not (endpoint in held or (breaker and breaker.held_since)):
-            rows += _due(endpoint, most, at, probe=endpoint in probed)
+            rows += ready.events(endpoint, most, at, probe=endpoint in probed)
     return Turn(_claimed(rows, at, probed), moved)
 
 
@@ -178,13 +157,6 @@ def _sign(outcome: Outcome) -> breakers.Sign:
     return breakers.Sign(outcome.claim.endpoint_id, failed, outcome.claim.probe, outcome.ours)
 
 
-def _due(endpoint_id: int, most: int, at: datetime, *, probe: bool) -> Sequence[Any]:
-    """The endpoint's events that may be claimed, the first due first; for a probe one of all that wait."""
-    chosen = _PROBE if probe else _DUE
-    values = {"endpoint_id": endpoint_id, "at": at, "most": 1 if probe else most}
-    return db.session.connection().execute(chosen[skips_locked(db.engine)], values).all()
-
-
 def _claimed(rows: Sequence[Any], at: datetime, probed: Container[int]) -> list[Claim]:
     """Puts the rows under a lease. Where the server has no SKIP LOCKED some may have gone elsewhere meanwhile."""
     if not rows:
@@ -211,91 +183,3 @@ def _attempt(outcome: Outcome) -> dict[str, Any]:
         "answer": outcome.answer.decode("utf-8", "replace").replace("\0", "\ufffd"),
         "headers": json.dumps(dict(outcome.headers)),
     }
-
-
-def _ready(row: Any) -> Ready:
-    signer = Signer(row.merchant_id, row.version, row.blocked_at is not None)
-    return Ready(row.endpoint_id, signer, row.failures is not None, row.held_since is not None)
-
-
-# Built once: building a statement costs more than SQLite takes to run it.
-_AT = bindparam("at", type_=UTCDateTime)
-_CLAIMED = ("id", "event_id", "kind", "url", "body", "attempts", "by_hand", "endpoint_id", "created_at", "due_at")
-
-
-def may_go(webhook: Any) -> ColumnElement[bool]:
-    """Whether an event waits for no earlier one of its payment. One sent again by hand neither waits nor is waited
-    for."""
-    earlier = aliased(Webhook)
-    waits = exists().where(
-        earlier.payment_id == webhook.payment_id,
-        earlier.state == "due",
-        earlier.by_hand.is_(False),
-        earlier.id < webhook.id,
-    )
-    return or_(webhook.by_hand.is_(True), ~waits)
-
-
-def _candidates(*which: Any) -> dict[bool, Select[Any]]:
-    """An endpoint's events that wait for no earlier one of their payment; by whether SKIP LOCKED is understood."""
-    found = (
-        select(*(getattr(Webhook, name) for name in _CLAIMED))
-        .where(Webhook.state == "due", Webhook.endpoint_id == bindparam("endpoint_id"), *which)
-        .where(may_go(Webhook))
-        .order_by(Webhook.due_at, Webhook.id)
-        .limit(bindparam("most"))
-    )
-    return {skips: found.with_for_update(skip_locked=skips) for skips in (False, True)}
-
-
-_DUE = _candidates(Webhook.due_at <= _AT)
-_PROBE = _candidates(
-    or_(Webhook.lease.is_(None), Webhook.due_at <= _AT),
-    or_(Webhook.not_before.is_(None), Webhook.not_before <= _AT),
-)
-
-
-def _ready_among(waiting: Any) -> Select[Any]:
-    """`waiting` has the endpoints with events that are not closed, and when the first of them is due."""
-    open_ones = and_(BreakerRow.held_since.is_(None), waiting.c.due_at <= _AT)
-    columns = (Merchant.version, Merchant.blocked_at, BreakerRow.failures, BreakerRow.held_since)
-    return (
-        select(waiting.c.endpoint_id, Endpoint.merchant_id, *columns)
-        .join(Endpoint, Endpoint.id == waiting.c.endpoint_id)
-        .join(Merchant, Merchant.id == Endpoint.merchant_id)
-        .outerjoin(BreakerRow, BreakerRow.endpoint_id == Endpoint.id)
-        .where(or_(open_ones, BreakerRow.probe_at <= _AT))
-    )
-
-
-def _by_groups() -> Any:
-    """MySQL jumps from group to group in the index (a loose index scan), if it is told all of the index's columns."""
-    first = func.min(Webhook.due_at).label("due_at")
-    groups = (Webhook.state, Webhook.endpoint_id)
-    return select(*groups, first).where(Webhook.state == "due").group_by(*groups).subquery()
-
-
-def _by_steps() -> Any:
-    """SQLite would read all of the index for that, so it is led from endpoint to endpoint."""
-    after = aliased(Webhook)
-    first = select(func.min(Webhook.endpoint_id).label("endpoint_id")).where(Webhook.state == "due")
-    walk = first.cte("walk", recursive=True)
-    following = (
-        select(after.endpoint_id)
-        .where(after.state == "due", after.endpoint_id > walk.c.endpoint_id)
-        .order_by(after.endpoint_id)
-        .limit(1)
-        .scalar_subquery()
-    )
-    walk = walk.union_all(select(following).where(walk.c.endpoint_id.is_not(None)))
-    inner = aliased(Webhook)
-    first_due = (
-        select(func.min(inner.due_at))
-        .where(inner.state == "due", inner.endpoint_id == walk.c.endpoint_id)
-        .scalar_subquery()
-        .label("due_at")
-    )
-    return select(walk.c.endpoint_id, first_due).where(walk.c.endpoint_id.is_not(None)).subquery()
-
-
-_READY = {"mysql": _ready_among(_by_groups()), "sqlite": _ready_among(_by_steps())}

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Select, and_, case, func, null, or_, select
+from sqlalchemy import ColumnElement, ScalarSelect, Select, Subquery, and_, case, func, null, or_, select
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import aliased
 
@@ -24,7 +24,8 @@ from cerber.context import now
 from cerber.database import OUTAGES, db, reading, transaction
 from cerber.figures import Attempted, Key
 from cerber.models import Breaker, Figure, Webhook, Worker
-from cerber.services.claims import Outcome, may_go
+from cerber.services.claims import Outcome
+from cerber.services.ready import may_go
 
 ADDED_EVERY = 5.0  # seconds
 ALIVE = timedelta(seconds=60)  # since the last heartbeat; there is one every 30 s
@@ -145,26 +146,8 @@ def _waiting(at: datetime) -> Select[*tuple[Any, ...]]:
     Counted by endpoint, which is the order of the index. Of an endpoint that is not held only so many events are
     looked at more closely as wait, ahead of the first that doesn't, for an earlier one of their payment.
     """
-    by_endpoint = (
-        select(
-            Webhook.endpoint_id,
-            func.count().label("events"),
-            func.count(case((Webhook.due_at <= at, 1))).label("due"),
-        )
-        .where(Webhook.state == "due")
-        .group_by(Webhook.endpoint_id)
-        .subquery()
-    )
-    one = aliased(Webhook)
-    first_due = (
-        select(one.due_at)
-        .where(one.state == "due", one.endpoint_id == by_endpoint.c.endpoint_id, one.due_at <= at)
-        .where(may_go(one))
-        .order_by(one.due_at)
-        .limit(1)
-        .with_hint(one, _BY_ENDPOINT, "mysql")
-        .scalar_subquery()
-    )
+    by_endpoint = _by_endpoint(at)
+    first_due = _first_due(by_endpoint.c.endpoint_id, at)
     holds = and_(Breaker.endpoint_id == by_endpoint.c.endpoint_id, Breaker.held_since.is_not(None))
     is_held = Breaker.endpoint_id.is_not(None)
     each = (
@@ -180,6 +163,27 @@ def _waiting(at: datetime) -> Select[*tuple[Any, ...]]:
     )
     sums = (func.sum(each.c[name]) for name in ("events", "due", "held"))
     return select(*sums, func.min(each.c.first).label("oldest"))
+
+
+def _by_endpoint(at: datetime) -> Subquery:
+    """How many events of each endpoint wait, and how many of them are due."""
+    due = func.count(case((Webhook.due_at <= at, 1)))
+    counted = select(Webhook.endpoint_id, func.count().label("events"), due.label("due"))
+    return counted.where(Webhook.state == "due").group_by(Webhook.endpoint_id).subquery()
+
+
+def _first_due(endpoint_id: ColumnElement[int], at: datetime) -> ScalarSelect[datetime]:
+    """When the first event of an endpoint was due that waits for no other."""
+    one = aliased(Webhook)
+    return (
+        select(one.due_at)
+        .where(one.state == "due", one.endpoint_id == endpoint_id, one.due_at <= at)
+        .where(may_go(one))
+        .order_by(one.due_at)
+        .limit(1)
+        .with_hint(one, _BY_ENDPOINT, "mysql")
+        .scalar_subquery()
+    )
 
 
 def _age(moment: datetime | None, at: datetime) -> float | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from contextlib import suppress
 from datetime import datetime, timedelta
 
 from sqlalchemy import select, update
@@ -27,30 +28,30 @@ def enqueue(payment: Payment, kind: Kind, at: datetime) -> None:
 
 
 @transaction
-def enqueue_balance(merchant_pk: int, url: str, body: str, once_key: str) -> bool:
-    """Sends a balance to a URL, but not twice within 60 s for the same key. Whether it will be sent."""
+def enqueue_balance(merchant_pk: int, url: str, body: str, once_key: str) -> None:
+    """Sends a balance to a URL, but not twice within 60 s for the same key."""
     at = now()
     stale = (Webhook.once_key == once_key, Webhook.created_at <= at - REPEAT_BALANCE)
     db.session.execute(update(Webhook).where(*stale).values(once_key=None))
     if db.session.scalar(select(Webhook.id).filter_by(once_key=once_key)) is not None:
-        return False
-    try:
-        with db.session.begin_nested():
-            _put(merchant_pk, None, Kind.BALANCE, url, body, at, once_key)
-    except IntegrityError:  # an equal request was faster
-        return False
-    return True
+        return
+    with suppress(IntegrityError), db.session.begin_nested():  # an equal request was faster
+        _put(merchant_pk, None, Kind.BALANCE, url, body, at, once_key)
 
 
 @transaction
 def resend(webhook_pk: int, actor: str) -> Webhook:
     """Sends an event again: same bytes, same id, new attempts, at once. Raises NotFound.
 
-    If its endpoint is held, the next probe goes out at once instead, and releases this event with all others.
+    It waits for no other; those after it go on waiting for it, if it was never delivered or given up. One that is
+    being sent at this moment is left to that. If its endpoint is held, the next probe goes out at once instead, and releases this event with all others.
     """
     webhook = db.session.scalar(select(Webhook).filter_by(id=webhook_pk).with_for_update())
     if webhook is None:
         raise NotFound("There is no such webhook.")
+    if webhook.lease is not None and webhook.due_at > now():
+        return webhook
+    webhook.reopened = webhook.reopened or webhook.closed_at is not None
     webhook.state, webhook.closed_at = "due", None
     webhook.due_at = webhook.scheduled_at = webhook.queued_at = now()
     webhook.lease, webhook.not_before, webhook.attempts, webhook.by_hand = None, None, 0, True

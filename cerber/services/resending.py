@@ -204,7 +204,7 @@ def _mark(ids: Sequence[int], which: Which, at: datetime) -> int:
     if not which.delivered:
         closed.append(Webhook.state != "delivered")
     due = {"due_at": at, "scheduled_at": at, "queued_at": at, "lease": None, "not_before": None, "attempts": 0}
-    again = due | {"state": "due", "closed_at": None, "by_hand": True}
+    again = due | {"state": "due", "closed_at": None, "by_hand": True, "reopened": True}
     changes = [update(Webhook).where(*waiting).values(due), update(Webhook).where(*closed).values(again)]
     results: list[Any] = [db.session.execute(change, execution_options=NO_SYNC) for change in changes]
     return sum(result.rowcount for result in results)

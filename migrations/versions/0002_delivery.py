@@ -46,7 +46,8 @@ def upgrade() -> None:
     for name in ('scheduled_at', 'queued_at'):
         op.add_column('webhooks', sa.Column(name, moment(), nullable=False, server_default=LONG_AGO))
     op.add_column('webhooks', sa.Column('not_before', moment(), nullable=True))
-    op.execute("UPDATE webhooks SET scheduled_at = created_at, queued_at = created_at")
+    op.add_column('webhooks', sa.Column('reopened', sa.Boolean(), nullable=False, server_default='0'))
+    op.execute("UPDATE webhooks SET scheduled_at = created_at, queued_at = created_at, reopened = by_hand")
     op.add_column('webhook_attempts', sa.Column('headers', sa.String(length=500), nullable=False, server_default=''))
     op.create_index('ix_webhooks_merchant_id', 'webhooks', ['merchant_id'], unique=False)
     op.create_index('ix_webhooks_endpoint_id', 'webhooks', ['endpoint_id'], unique=False)
@@ -63,7 +64,7 @@ def downgrade() -> None:
     op.create_index('fk_webhooks_merchant_id', 'webhooks', ['merchant_id'], unique=False)
     op.drop_index('ix_webhooks_merchant_id', table_name='webhooks')
     op.drop_column('webhook_attempts', 'headers')
-    for name in ('not_before', 'queued_at', 'scheduled_at'):
+    for name in ('reopened', 'not_before', 'queued_at', 'scheduled_at'):
         op.drop_column('webhooks', name)
     op.drop_table('figures')
     op.drop_table('breakers')
