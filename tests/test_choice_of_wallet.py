@@ -12,7 +12,7 @@ from sqlalchemy import event, select, update
 from cerber.context import now
 from cerber.database import db, reading
 from cerber.models import Merchant, Payment
-from cerber.services import payments, wallets
+from cerber.services import changes, openings, payments, wallets
 from tests.factories import CALLBACK, bodies, call, get_wallet, make_merchant, make_wallet, open_payment
 
 
@@ -86,7 +86,7 @@ def test_a_due_payment_counts_once_when_it_expires_at_last(app: Flask) -> None:
     open_payment(app, keys, payment_id="2", sum="499")
     assert get_wallet(app.test_client(), keys, payment_id="3", sum="1.01").status_code == 503
     with app.app_context():
-        payments.expire(due)
+        changes.expire(due)
     assert get_wallet(app.test_client(), keys, payment_id="3", sum="1.01").status_code == 503
     assert get_wallet(app.test_client(), keys, payment_id="4", sum="1").status_code == 200
 
@@ -122,5 +122,5 @@ def test_a_payment_is_opened_in_six_statements(app: Flask) -> None:
             merchant = session.scalars(select(Merchant.id)).one()
         for engine in db.engines.values():
             event.listen(engine, "before_cursor_execute", lambda *about: seen.append(about[2]))
-        payments.open_payment(merchant, payments.Request("next", "99450", 400_00, CALLBACK, None, "now"))
+        openings.open_payment(merchant, openings.Opening("next", "99450", 400_00, CALLBACK, None, "now"))
     assert len(seen) == 6, seen

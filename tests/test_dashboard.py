@@ -21,7 +21,7 @@ from cerber import context, errors, signing
 from cerber.dashboard import forms
 from cerber.database import db, reading
 from cerber.models import Merchant, Operator, Payment, Transfer, Webhook
-from cerber.services import merchants, operators, payments, queue, wallets
+from cerber.services import merchants, openings, operators, queue, wallets
 
 PASSWORD = "correct horse battery"
 NBSP = "\u00a0"
@@ -96,7 +96,7 @@ class Shop:
         with self.app.app_context():
             merchant = self._one(select(Merchant.id))
             made = {"create_time": context.now(), "create_time_text": "2026-11-24", **more}
-            payments.open_payment(merchant, payments.Request(payment_id, payer, total, "http://127.0.0.1/cb", **made))
+            openings.open_payment(merchant, openings.Opening(payment_id, payer, total, "http://127.0.0.1/cb", **made))
             return int(self._one(select(Payment.id).where(Payment.payment_id == payment_id)))
 
     def payment(self, pk: int) -> Payment:

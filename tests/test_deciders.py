@@ -200,7 +200,7 @@ def test_an_operator_who_comes_after_the_time_is_told_so(app: Flask, pk: int, cl
     due = payment(app, pk).due_at
     assert due is not None
     deeds = [lambda: payments.accept(pk, 1, "operator:ayla"), lambda: payments.cancel(pk, 1, "operator:murad")]
-    results = at_once(app, *(clocks.at(due, deed) for deed in deeds), clocks.at(due, lambda: payments.expire(pk)))
+    results = at_once(app, *(clocks.at(due, deed) for deed in deeds), clocks.at(due, lambda: changes.expire(pk)))
     assert [type(error) for error in lost(results)] == [VersionChanged] * 2
     assert payment(app, pk).cancel_cause == "expired"
     assert (transfers(app, pk), told(app), audited(app, pk)) == ([], [CANCEL], ["expire"])

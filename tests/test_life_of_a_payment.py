@@ -224,9 +224,9 @@ class Life(RuleBasedStateMachine):
                 product()
         assert refused.value.payment_status in (one.status, None)
 
-    def request(self, payment_id: str, **changes: object) -> payments.Request:
+    def request(self, payment_id: str, **changes: object) -> openings.Opening:
         fields = {"payment_id": payment_id, "user_wallet": "99450", "sum": SUMS[payment_id], "callback_url": CALLBACK}
-        return payments.Request(**(fields | changes), create_time=None, create_time_text="now")  # type: ignore[arg-type]
+        return openings.Opening(**(fields | changes), create_time=None, create_time_text="now")  # type: ignore[arg-type]
 
     @rule(payment_id=ids)
     def get_wallet(self, payment_id: str) -> None:
@@ -234,7 +234,7 @@ class Life(RuleBasedStateMachine):
             one = self.model[payment_id]
             self.touch(one)
             refusal = None if one.status in OPEN else PaymentClosed
-            self.both(one, lambda: payments.open_payment(self.merchant, self.request(payment_id)), lambda: refusal)
+            self.both(one, lambda: openings.open_payment(self.merchant, self.request(payment_id)), lambda: refusal)
             return
         self.open(payment_id)
 
@@ -246,9 +246,9 @@ class Life(RuleBasedStateMachine):
         with self.app.app_context():
             if not fits:
                 with pytest.raises(NoWalletAvailable):
-                    payments.open_payment(self.merchant, self.request(payment_id))
+                    openings.open_payment(self.merchant, self.request(payment_id))
                 return
-            payments.open_payment(self.merchant, self.request(payment_id))
+            openings.open_payment(self.merchant, self.request(payment_id))
             with reading() as session:
                 key = session.scalars(select(Payment.id).filter_by(payment_id=payment_id)).one()
         self.model[payment_id] = Model(payment_id, SUMS[payment_id], self.clock.now + TTL, key)
@@ -257,7 +257,7 @@ class Life(RuleBasedStateMachine):
     def get_wallet_with_other_data(self, payment_id: str) -> None:
         if one := self.model.get(payment_id):
             other = self.request(payment_id, sum=one.sum + 1)
-            self.both(one, lambda: payments.open_payment(self.merchant, other), lambda: PaymentIdReused)
+            self.both(one, lambda: openings.open_payment(self.merchant, other), lambda: PaymentIdReused)
 
     @rule(payment_id=ids)
     def merchant_accepts(self, payment_id: str) -> None:

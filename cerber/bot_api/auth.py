@@ -56,25 +56,23 @@ def merchant(fields: Fields, kind: str) -> int:
         return signer.id
 
 
-def payment(fields: Fields) -> tuple[int, Found | None]:
-    """The merchant who signed with its payment secret, and the payment of `payment_id` if it has that one.
+def payment(fields: Fields) -> Found | None:
+    """The payment of `payment_id`, if the merchant who signed with its payment secret has that one.
 
     Raises WrongSignature.
     """
     payment_id = schemas.usable(fields, "payment_id")
     if "merch_id" in fields.values and schemas.usable(fields, "merch_id") is not None:
-        signer_id = merchant(fields, "payment")
-        return signer_id, _of(signer_id, payment_id)
+        return _of(merchant(fields, "payment"), payment_id)
     sent = message()
     with reading() as session:
         for row in session.execute(_payments(payment_id)).all() if payment_id else ():
             signer = _signer(row.merchant_id, row.version, row.blocked_at)
             if keyring.signed(session, signer, "payment", sent.signed, sent.signature):
-                return signer.id, _found(row)
-        signer_found = keyring.find_signer(session, "payment", sent.signed, sent.signature)
-    if signer_found is None:
-        raise _refused()
-    return signer_found.id, None
+                return _found(row)
+        if keyring.find_signer(session, "payment", sent.signed, sent.signature) is None:
+            raise _refused()
+    return None
 
 
 _SIGNER = (Merchant.id, Merchant.version, Merchant.blocked_at)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 from cerber import money, timestamps
 from cerber.bot_api.body import Fields, Fraction, Integer
 from cerber.callback_urls import parse_callback_url
-from cerber.services.payments import Request
+from cerber.services.openings import Opening
 
 T = TypeVar("T")
 LONGEST_ID = 64
@@ -87,7 +87,7 @@ class _Reader:
             return None
 
 
-def get_wallet(fields: Fields, circumstances: Circumstances) -> Request:
+def get_wallet(fields: Fields, circumstances: Circumstances) -> Opening:
     """Raises Invalid."""
     read = _Reader(fields)
     payment_id = read.required("payment_id", identifier)
@@ -100,7 +100,7 @@ def get_wallet(fields: Fields, circumstances: Circumstances) -> Request:
     read.done()
     assert payment_id and user_wallet and amount and callback_url and create_time_text  # noqa: S101, PT018 - for mypy
     create_time = timestamps.parse_create_time(create_time_text, circumstances.zone)
-    return Request(payment_id, user_wallet, amount, callback_url, create_time, create_time_text)
+    return Opening(payment_id, user_wallet, amount, callback_url, create_time, create_time_text)
 
 
 def update_status(fields: Fields) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from cerber.callback_urls import parse_callback_url
 from cerber.context import now, settings
 from cerber.errors import NotFound, PaymentNotFound, WebhookBodySent
 from cerber.payment_states import is_due
-from cerber.services import balance, events, payments
+from cerber.services import balance, events, openings, payments
 from cerber.services.events import HappenedEvent
 
 blueprint = Blueprint("bot_api", __name__, url_prefix="/bot_api")
@@ -28,7 +28,7 @@ _AS_SENT: dict[str, Any] = {"strict_slashes": False, "provide_automatic_options"
 def get_wallet() -> Response:
     fields = _fields()
     merchant = auth.merchant(fields, "payment")
-    shown = payments.open_payment(merchant, schemas.get_wallet(fields, _circumstances()))
+    shown = openings.open_payment(merchant, schemas.get_wallet(fields, _circumstances()))
     return _answer(
         payment_id=wire.payment_number(shown.payment_id),
         wallet_link=shown.link,
@@ -40,7 +40,7 @@ def get_wallet() -> Response:
 @blueprint.post("/update_status/", **_AS_SENT)
 def update_status() -> Response:
     fields = _fields()
-    _, found = auth.payment(fields)
+    found = auth.payment(fields)
     if "confirm_sum" in fields.values:
         raise WebhookBodySent("This is the body of a webhook; a request has no confirm_sum.")
     payment_id, status = schemas.update_status(fields)
@@ -53,7 +53,7 @@ def update_status() -> Response:
 @blueprint.get("/get_status/", **_AS_SENT)
 def get_status() -> Response:
     fields = _fields()
-    _, found = auth.payment(fields)
+    found = auth.payment(fields)
     payment_id = schemas.get_status(fields)
     payment = _known(found)
     due = is_due(payment.status, payment.due_at, now())

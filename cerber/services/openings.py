@@ -30,7 +30,7 @@ _SHOWN = (
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class Opening:
     """A checked get_wallet. The sum is in qəpik."""
 
     payment_id: str
@@ -51,32 +51,32 @@ class Shown:
     number: str
 
 
-def open_payment(merchant_pk: int, request: Request) -> Shown:
+def open_payment(merchant_pk: int, opening: Opening) -> Shown:
     """Opens a payment, or finds the open one that an equal request made before.
 
     Raises PaymentIdReused, PaymentClosed and NoWalletAvailable.
     """
-    payment_pk = _same_open(merchant_pk, request)
+    payment_pk = _same_open(merchant_pk, opening)
     if payment_pk is None:
         try:
-            payment_pk = _open(merchant_pk, request)
+            payment_pk = _open(merchant_pk, opening)
         except (IntegrityError, NoWalletAvailable):
             # an equal request was faster, and may have filled the wallet
-            payment_pk = _same_open(merchant_pk, request)
+            payment_pk = _same_open(merchant_pk, opening)
             if payment_pk is None:
                 raise
     return _shown(payment_pk)
 
 
-def _same_open(merchant_pk: int, request: Request) -> int | None:
+def _same_open(merchant_pk: int, opening: Opening) -> int | None:
     """The open payment that an equal request made, or None where the id is new."""
-    payment = _find(merchant_pk, request.payment_id)
+    payment = _find(merchant_pk, opening.payment_id)
     if payment is not None and is_due(Status(payment.status), payment.due_at, now()):
         expire(payment.id)
-        payment = _find(merchant_pk, request.payment_id)
+        payment = _find(merchant_pk, opening.payment_id)
     if payment is None:
         return None
-    asked = (request.sum, request.user_wallet, request.callback_url)
+    asked = (opening.sum, opening.user_wallet, opening.callback_url)
     if (payment.sum, payment.user_wallet, payment.callback_url) != asked:
         raise PaymentIdReused("This payment_id belongs to a payment with other data.", payment.status)
     if payment.status not in OPEN:
@@ -90,21 +90,21 @@ def _find(merchant_pk: int, payment_id: str) -> Any:
 
 
 @transaction
-def _open(merchant_pk: int, request: Request) -> int:
+def _open(merchant_pk: int, opening: Opening) -> int:
     at = now()
     ttl = settings().payment_ttl
     due_at = at + timedelta(seconds=ttl) if ttl else None
     row = {
         "merchant_id": merchant_pk,
-        "payment_id": request.payment_id,
-        "wallet_id": wallets.take(request.sum, at),
-        "user_wallet": request.user_wallet,
-        "sum": request.sum,
+        "payment_id": opening.payment_id,
+        "wallet_id": wallets.take(opening.sum),
+        "user_wallet": opening.user_wallet,
+        "sum": opening.sum,
         "status": Status.PENDING.value,
-        "callback_url": request.callback_url,
-        "create_time": request.create_time or at,
-        "create_time_text": request.create_time_text,
-        "create_time_read": request.create_time is not None,
+        "callback_url": opening.callback_url,
+        "create_time": opening.create_time or at,
+        "create_time_text": opening.create_time_text,
+        "create_time_read": opening.create_time is not None,
         "opened_at": at,
         "due_at": due_at,
         "holds_sum_until": due_at + SUM_HELD_AFTER if due_at else FOREVER,

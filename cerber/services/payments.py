@@ -1,6 +1,6 @@
-"""What happens to payments: one function for each thing that a merchant, an operator or the clock does.
+"""What happens to an opened payment: one function for each thing that a merchant, an operator or the clock does.
 
-This is the ways' in one door to payments. Behind it `openings` opens them, and `changes` writes each change.
+`openings` opens them; `changes` writes each change.
 """
 
 from __future__ import annotations
@@ -19,23 +19,6 @@ from cerber.errors import CerberError, MoneyReceived, NotFound, PaymentClosed, R
 from cerber.models import Payment, Transfer
 from cerber.payment_states import Event, Status, decide
 from cerber.services import audit, changes, wallets
-from cerber.services.changes import expire
-from cerber.services.openings import Request, Shown, open_payment
-
-__all__ = [
-    "Request",
-    "Shown",
-    "accept",
-    "cancel",
-    "current_status",
-    "expire",
-    "expire_due",
-    "merchant_update",
-    "open_payment",
-    "record_transfer",
-    "settle",
-    "void_transfer",
-]
 
 EXPIRED_AT_ONCE = 100
 
@@ -76,24 +59,24 @@ def void_transfer(payment_pk: int, transfer_pk: int, version: int, actor: str, r
     _decide(payment_pk, version, partial(_void, transfer_pk, actor, reason))
 
 
-def expire_due(most: int = EXPIRED_AT_ONCE) -> int:
+def expire_due() -> int:
     """Expires what is due, the longest due first: each in a transaction of its own. How many were due, whoever
     expired them in the end."""
-    due = _due(most)
+    due = _due()
     for payment_pk in due:
-        expire(payment_pk)
+        changes.expire(payment_pk)
     return len(due)
 
 
 def current_status(payment_pk: int) -> Status:
     """What the payment is now, expired if it was due, by whoever was first."""
-    expire(payment_pk)
+    changes.expire(payment_pk)
     with reading() as session:
         return Status(session.scalars(select(Payment.status).filter_by(id=payment_pk)).one())
 
 
-def _due(most: int) -> list[int]:
-    due = select(Payment.id).where(Payment.due(now())).order_by(Payment.due_at).limit(most)
+def _due() -> list[int]:
+    due = select(Payment.id).where(Payment.due(now())).order_by(Payment.due_at).limit(EXPIRED_AT_ONCE)
     with reading() as session:
         return list(session.scalars(due))
 
