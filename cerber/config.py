@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
-from urllib.parse import unquote, urlsplit
+from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
 from cryptography.fernet import Fernet
@@ -20,6 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_SECRET_KEY = 32
 SHORTEST_METRICS_TOKEN = 16
 
+_OPTIONS = {"charset", "unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_disabled", "ssl_verify_cert"}
 _PROXY = re.compile(
     r"http://(?:(?P<user>[\w.~!$&'()*+,;=%-]+:[\w.~!$&'()*+,;=%:-]*)@)?"
     r"(?P<host>[\w.-]+|\[[0-9A-Fa-f:.]+\]):(?P<port>[0-9]{1,5})/?",
@@ -33,7 +34,7 @@ class BadSetting(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """Every setting of INTERFACES.md. Durations are seconds."""
+    """Every setting in the README's table. Durations are seconds unless their name says otherwise."""
 
     database_url: str
     secret_key: str
@@ -84,12 +85,23 @@ def _read(env: Mapping[str, str], name: str, parse: Callable[[str], T], default:
 
 
 def _database_url(text: str) -> str:
+    """The message repeats nothing of the URL: it may hold a password."""
     scheme, separator, rest = text.partition("://")
     if scheme == "sqlite" and separator:
         return text
-    if scheme.split("+")[0] in ("mysql", "mariadb") and separator:
+    if scheme.split("+")[0] in ("mysql", "mariadb") and separator and _names_database(rest):
         return f"mysql+pymysql://{rest}"  # MariaDB speaks the same protocol, and one dialect means one schema
     raise ValueError("must be sqlite:////absolute/path.db or mysql+pymysql://user:password@host/database")
+
+
+def _names_database(rest: str) -> bool:
+    """Whether what follows `mysql://` has a host, a good port, a database, and no options but PyMySQL's."""
+    try:
+        parts = urlsplit(f"//{rest}")
+        options = set(dict(parse_qsl(parts.query, keep_blank_values=True)))
+        return bool(parts.hostname and (parts.port is None or parts.port) and parts.path[1:]) and options <= _OPTIONS
+    except ValueError:
+        return False
 
 
 def _secret_key(text: str) -> str:
@@ -182,7 +194,11 @@ def _zone(text: str) -> ZoneInfo:
 def _base_url(text: str) -> str:
     if not text:
         return text
-    parts = urlsplit(text)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError("must be an address such as https://pay.example.com")
+    try:
+        parts = urlsplit(text)
+        good = parts.scheme in ("http", "https") and parts.hostname and parts.hostname.isascii() and parts.port != 0
+    except ValueError:  # no port is as high
+        good = False
+    if not good or parts.query or parts.fragment:
+        raise ValueError("must be an address such as https://pay.example.com, its name in Punycode")
     return text.rstrip("/")

@@ -1,4 +1,4 @@
-"""The date forms that merchants may send (contract section 1), read into aware datetimes in UTC.
+"""Moments as text: the date forms that merchants may send (contract section 1), read into aware datetimes in UTC.
 
 A time without a zone is taken in the zone given. Of a local hour that exists twice, a start takes the earlier
 and an end the later one.
@@ -47,6 +47,16 @@ def day_of(moment: datetime, zone: tzinfo) -> date:
     return moment.astimezone(zone).date()
 
 
+def age(moment: datetime | None, at: datetime) -> float | None:
+    """The seconds since then, never below zero: the clocks of two machines may differ. None for no moment."""
+    return None if moment is None else max((at - moment).total_seconds(), 0.0)
+
+
+def utc_text(moment: datetime) -> str:
+    """In ISO 8601, with a `Z`; always with its microseconds, as all moments of the database have them."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
 def _or_none(read: Callable[[], datetime]) -> datetime | None:
     try:
         return read()
@@ -71,8 +81,10 @@ def _from_form(match: re.Match[str], zone: tzinfo, *, is_end: bool) -> datetime:
     if match["hour"] is None:
         return _whole_day(day, zone, is_end=is_end)
     leap = match["second"] == "60"  # RFC 3339 lets a minute have 61 seconds
-    moment = datetime.combine(day, _clock_of(match, leap=leap), tzinfo=_zone_of(match) or zone)
-    return (moment.replace(fold=int(is_end)).astimezone(UTC)) + timedelta(seconds=int(leap))
+    local = datetime.combine(day, _clock_of(match, leap=leap), tzinfo=_zone_of(match) or zone)
+    # an hour that exists twice, and one that doesn't exist, stand for two instants
+    instants = [local.replace(fold=fold).astimezone(UTC) for fold in (0, 1)]
+    return (max if is_end else min)(instants) + timedelta(seconds=int(leap))
 
 
 def _date_of(match: re.Match[str]) -> date:

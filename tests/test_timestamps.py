@@ -144,3 +144,10 @@ def test_a_create_time_that_cannot_be_read_is_none_and_no_error(text: str) -> No
 def test_the_day_is_the_local_one() -> None:
     assert day_of(utc("2026-11-24 19:59:59"), BAKU) == date(2026, 11, 24)
     assert day_of(utc("2026-11-24 20:00:00"), BAKU) == date(2026, 11, 25)
+
+
+def test_an_hour_that_does_not_exist_is_read_so_that_an_interval_holds_it() -> None:
+    new_york = ZoneInfo("America/New_York")
+    start = parse_start("2026-03-08 02:30", new_york)
+    end = parse_end("2026-03-08 02:30", new_york)
+    assert (start, end) == (datetime(2026, 3, 8, 6, 30, tzinfo=UTC), datetime(2026, 3, 8, 7, 30, tzinfo=UTC))

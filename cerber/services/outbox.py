@@ -44,7 +44,8 @@ def resend(webhook_pk: int, actor: str) -> Webhook:
     """Sends an event again: same bytes, same id, new attempts, at once. Raises NotFound.
 
     It waits for no other; those after it go on waiting for it, if it was never delivered or given up. One that is
-    being sent at this moment is left to that. If its endpoint is held, the next probe goes out at once instead, and releases this event with all others.
+    being sent at this moment is left to that. If its endpoint is held, the next probe goes out at once instead, and
+    releases this event with all others.
     """
     webhook = db.session.scalar(select(Webhook).filter_by(id=webhook_pk).with_for_update())
     if webhook is None:

@@ -45,13 +45,14 @@ def list_all() -> list[Wallet]:
         return list(session.scalars(select(Wallet).order_by(Wallet.id)))
 
 
-def take(payment_sum: int, at: datetime) -> int:
+def take(payment_sum: int) -> int:
     """Takes a wallet for a payment of so many qəpik, inside the caller's transaction, and gives its key.
 
     One choice at a time: where two saw the same free wallet, both would take it for the same sum, and nobody could
     tell the transfers apart. Raises NoWalletAvailable.
     """
     _wait_for_other_choices()
+    at = now()  # the wait may have gone on past midnight, or past the time of other payments
     asked = {"payment_sum": payment_sum, "at": at}
     wallet_pk = db.session.scalar(_CHOICE, asked | {"today": _today(at)})
     if wallet_pk is None:
@@ -62,6 +63,7 @@ def take(payment_sum: int, at: datetime) -> int:
 
 def _wait_for_other_choices() -> None:
     """On SQLite the transaction itself holds the one lock; on MySQL the choice is seen by a statement after this."""
+    db.session.connection()
     if db.engine.dialect.name != "sqlite":
         db.session.execute(_ALL)
 
@@ -87,7 +89,7 @@ def _today(at: datetime) -> date:
 
 
 _SUM, _AT = bindparam("payment_sum", type_=BigInteger), bindparam("at", type_=UTCDateTime)
-_ON_TODAY = case((Wallet.received_on == bindparam("today", type_=Date), Wallet.received_today), else_=0)
+_ON_TODAY = case((Wallet.received_on >= bindparam("today", type_=Date), Wallet.received_today), else_=0)
 # What is due counts as cancelled. Summed up once for all wallets: with thousands due, by a
 # worker that was away, a sum for each wallet takes three times as long.
 _DUE = (
