@@ -1,10 +1,13 @@
 """What can go wrong by the rules of the house, each named after the broken rule.
 
 No HTTP here: the ways in (bot_api, dashboard, cli) decide how an error looks outside. `code` is the stable
-name of contract section 4; `payment_status` tells what the payment now is, where a payment is concerned.
+name of contract section 4, for what a merchant can meet; `payment_status` tells what the payment now is, where a
+payment is concerned.
 """
 
 from __future__ import annotations
+
+from math import ceil
 
 
 class CerberError(Exception):
@@ -60,22 +63,19 @@ class NoWalletAvailable(CerberError):
     code = "no_wallet_available"
 
 
+CHANGED = "This payment has changed since the page was shown. Look again."
+
+
 class VersionChanged(CerberError):
     """The payment changed since the page was shown."""
-
-    code = "version_changed"
 
 
 class NotPossible(CerberError):
     """The payment's state refuses what the operator asked for."""
 
-    code = "not_possible"
-
 
 class ReferenceUsed(CerberError):
     """This wallet already has a transfer with this reference."""
-
-    code = "reference_used"
 
 
 class NotFound(CerberError):
@@ -87,7 +87,22 @@ class NotFound(CerberError):
 class AlreadyExists(CerberError):
     """The name or number is taken."""
 
-    code = "already_exists"
+
+class InvalidOperator(CerberError):
+    """The name, the password or the role is not one we take."""
+
+
+class WrongLogin(CerberError):
+    """Name, password and code don't belong together. Never says which of them is wrong."""
+
+
+class TooManyLogins(CerberError):
+    """Too many failed log-ins of this name or from this address. `seconds`: how long to wait."""
+
+    def __init__(self, seconds: int) -> None:
+        minutes = ceil(seconds / 60)
+        super().__init__(f"Too many failed log-ins. Try again in {minutes} minute{'s' if minutes > 1 else ''}.")
+        self.seconds = seconds
 
 
 class Unavailable(CerberError):

@@ -55,8 +55,8 @@ def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def people(app: Flask) -> None:
     with app.app_context():
-        operators.add("anna", PASSWORD, "operator")
-        operators.add("chief", PASSWORD, "admin")
+        operators.add("anna", PASSWORD, "operator", "cli")
+        operators.add("chief", PASSWORD, "admin", "cli")
 
 
 @pytest.fixture
@@ -81,8 +81,8 @@ def chief(app: Flask, people: None) -> Browser:
 @pytest.fixture
 def shop(app: Flask) -> Shop:
     with app.app_context():
-        merchants.add("shop", "The Shop", signing.new_secret(), signing.new_secret())
-        wallets.add("994501112233", "https://wallet.example/1", "First", None)
+        merchants.add("shop", "The Shop", signing.new_secret(), signing.new_secret(), "cli")
+        wallets.add("994501112233", "https://wallet.example/1", "First", None, "cli")
     return Shop(app)
 
 
@@ -200,9 +200,9 @@ def test_guessing_is_slowed_down_and_ends(stranger: Browser) -> None:
 def test_an_address_gets_a_number_of_tries_over_all_names(app: Flask, people: None) -> None:
     with app.app_context():
         for number in range(operators.MOST_OF_ADDRESS):
-            with pytest.raises(operators.WrongLogin):
+            with pytest.raises(errors.WrongLogin):
                 operators.log_in(f"name-{number}", "wrong", "", "192.0.2.1")
-        with pytest.raises(operators.TooManyLogins):
+        with pytest.raises(errors.TooManyLogins):
             operators.log_in("anna", PASSWORD, "", "192.0.2.1")
         assert operators.log_in("anna", PASSWORD, "", "192.0.2.2").username == "anna"
 
@@ -220,10 +220,10 @@ def test_each_code_lets_in_once(app: Flask, people: None) -> None:
         anna.totp_sealed = context.vault().seal(secret)
         db.session.commit()
         code = pyotp.TOTP(secret).now()
-        with pytest.raises(operators.WrongLogin):
+        with pytest.raises(errors.WrongLogin):
             operators.log_in("anna", PASSWORD, "", "192.0.2.1")
         operators.log_in("anna", PASSWORD, code, "192.0.2.1")
-        with pytest.raises(operators.WrongLogin):
+        with pytest.raises(errors.WrongLogin):
             operators.log_in("anna", PASSWORD, code, "192.0.2.1")
 
 
@@ -240,14 +240,14 @@ def test_a_new_session_key_ends_the_sessions(app: Flask, anna: Browser) -> None:
     [("", PASSWORD, "admin"), ("a b", PASSWORD, "admin"), ("a" * 65, PASSWORD, "admin"), ("a", "short", "admin")],
 )
 def test_bad_operators_are_refused(app: Flask, username: str, password: str, role: str) -> None:
-    with app.app_context(), pytest.raises(operators.InvalidOperator):
-        operators.add(username, password, role)
+    with app.app_context(), pytest.raises(errors.InvalidOperator):
+        operators.add(username, password, role, "cli")
 
 
 def test_a_username_is_taken_once(app: Flask, people: None) -> None:
     with app.app_context():
         with pytest.raises(errors.AlreadyExists):
-            operators.add("anna", PASSWORD, "admin")
+            operators.add("anna", PASSWORD, "admin", "cli")
         assert [operator.username for operator in operators.list_all()] == ["anna", "chief"]
 
 
@@ -419,6 +419,16 @@ def test_a_bad_sum_is_told_on_the_page(anna: Browser, shop: Shop, typed: str) ->
     assert "The sum must be" in answer.text
     assert 'value="kept"' in answer.text
     assert shop.all(Transfer) == []
+
+
+def test_a_mistake_in_a_stale_form_is_answered_by_what_the_payment_is_now(anna: Browser, shop: Shop) -> None:
+    pk = shop.open()
+    assert anna.post(f"/payments/{pk}/transfer", version=1, sum="20").status_code == 303
+    answer = anna.post(f"/payments/{pk}/transfer", version=1, sum="20,00")
+    assert answer.status_code == 409
+    assert "has changed since" in answer.text
+    assert "20,00" not in answer.text
+    assert len(shop.all(Transfer)) == 1
 
 
 def test_a_reference_counts_once_for_a_wallet(anna: Browser, shop: Shop) -> None:

@@ -48,8 +48,8 @@ def transfer(form: Form) -> Transfer:
 
 def reason(form: Form) -> str:
     text = " ".join(form.get("reason", "").split())
-    if not 1 <= len(text) <= LONGEST_REASON:
-        raise BadForm(f"Say in 1 to {LONGEST_REASON} characters why the transfer is voided.")
+    if not 1 <= len(text) <= LONGEST_REASON or not text.isprintable():
+        raise BadForm(f"Say in 1 to {LONGEST_REASON} printable characters why the transfer is voided.")
     return text
 
 

@@ -76,12 +76,21 @@ def _change(pk: int, change: Callable[[int], None]) -> ResponseReturnValue:
     try:
         change(version)
     except forms.BadForm as error:
-        return _show(pk, str(error), 422)
+        return _show_again(pk, str(error), version)
     except errors.NotFound as error:
         abort(404, error.message)
     except (errors.VersionChanged, errors.NotPossible, errors.ReferenceUsed) as error:
         return _show(pk, error.message, 409)
     return redirect(url_for("pages.payment_page", pk=pk), 303)
+
+
+def _show_again(pk: int, mistake: str, version: int) -> ResponseReturnValue:
+    """The form to be corrected, if the payment still is what it was filled in for: else what was typed may be
+    recorded already."""
+    found = queue.details(pk)
+    if found is not None and found.payment.version != version:
+        return _show(pk, errors.CHANGED, 409)
+    return _show(pk, mistake, 422)
 
 
 def _show(pk: int, refusal: str | None = None, status: int = 200) -> ResponseReturnValue:

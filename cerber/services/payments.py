@@ -15,7 +15,7 @@ from sqlalchemy.exc import IntegrityError
 from cerber import money
 from cerber.context import now
 from cerber.database import db, reading, transaction
-from cerber.errors import CerberError, MoneyReceived, NotFound, PaymentClosed, ReferenceUsed, VersionChanged
+from cerber.errors import CHANGED, CerberError, MoneyReceived, NotFound, PaymentClosed, ReferenceUsed, VersionChanged
 from cerber.models import Payment, Transfer
 from cerber.payment_states import Event, Status, decide
 from cerber.services import audit, changes, wallets
@@ -109,7 +109,7 @@ def _decide_at_version(
     payment = changes.locked(payment_pk)
     at = now()  # after the wait for the lock: who waited over the time is too late
     if changes.expire_if_due(payment, at) or payment.version != version:
-        return VersionChanged("This payment has changed since the page was shown. Look again.", payment.status)
+        return VersionChanged(CHANGED, payment.status)
     decision(payment, at)
     return None
 
