@@ -21,10 +21,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cerber import database, money, signing, timestamps
-from cerber.bot_api.schemas import identifier
 from cerber.config import ROOT
 from cerber.context import settings
 from cerber.errors import CerberError
+from cerber.identifiers import identifier
 from cerber.services import checks, merchants, operators, resending, wallets
 
 
@@ -82,6 +82,7 @@ wallet = PlainGroup("wallet", help="Wallets that payers send to.")
 operator = PlainGroup("operator", help="People who decide payments.")
 webhook = PlainGroup("webhook", help="Webhooks on their way to merchants.")
 
+ACTOR = "cli"
 TOLD_EVERY = 1.0  # seconds between two lines of progress
 
 
@@ -135,7 +136,7 @@ def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
     """Adds a merchant and shows its secrets, once."""
     given = _given_secrets() if secrets_stdin else None
     payment, balance = given or (signing.new_secret(), signing.new_secret())
-    merchants.add(merch_id, name, payment, balance)
+    merchants.add(merch_id, name, payment, balance, ACTOR)
     _print({"merch_id": merch_id, "payment_secret": payment, "balance_secret": balance})
 
 
@@ -145,7 +146,7 @@ def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
 @click.option("--overlap-hours", type=click.FloatRange(0, 720), default=24.0, show_default=True)
 def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
     """Makes a new secret; the old one stays valid for the overlap (0 for a leak)."""
-    rotation = merchants.rotate(merch_id, kind, timedelta(hours=overlap_hours))
+    rotation = merchants.rotate(merch_id, kind, timedelta(hours=overlap_hours), ACTOR)
     until = rotation.old_valid_until
     _print({"merch_id": merch_id, "kind": kind, "secret": rotation.secret, "old_valid_until": _utc(until)})
 
@@ -154,14 +155,14 @@ def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
 @click.argument("merch_id")
 def merchant_block(merch_id: str) -> None:
     """Refuses a merchant's requests from the next one on."""
-    merchants.set_blocked(merch_id, blocked=True)
+    merchants.set_blocked(merch_id, ACTOR, blocked=True)
 
 
 @merchant.command("unblock")
 @click.argument("merch_id")
 def merchant_unblock(merch_id: str) -> None:
     """Lets a merchant's requests in again."""
-    merchants.set_blocked(merch_id, blocked=False)
+    merchants.set_blocked(merch_id, ACTOR, blocked=False)
 
 
 @merchant.command("list")
@@ -182,23 +183,24 @@ def merchant_list(as_json: bool) -> None:
 @click.option("--daily-limit", callback=_sum, help="In manat; without it there is none.")
 def wallet_add(number: str, link: str, label: str, daily_limit: int | None) -> None:
     """Adds a wallet, active at once."""
-    if not link.startswith(("https://", "http://")) or len(link) > 1000:
-        raise click.BadParameter("LINK must be an http or https address of at most 1000 characters")
-    wallets.add(number, link, label, daily_limit)
+    try:
+        wallets.add(number, link, label, daily_limit, ACTOR)
+    except ValueError as error:
+        raise click.BadParameter(f"LINK {error}") from None
 
 
 @wallet.command("pause")
 @click.argument("number")
 def wallet_pause(number: str) -> None:
     """Stops new payments from taking a wallet."""
-    wallets.set_paused(number, paused=True)
+    wallets.set_paused(number, ACTOR, paused=True)
 
 
 @wallet.command("resume")
 @click.argument("number")
 def wallet_resume(number: str) -> None:
     """Lets new payments take a wallet again."""
-    wallets.set_paused(number, paused=False)
+    wallets.set_paused(number, ACTOR, paused=False)
 
 
 @wallet.command("list")
@@ -220,7 +222,7 @@ def wallet_list(as_json: bool) -> None:
 
 @operator.command("add")
 @click.argument("username", callback=_id)
-@click.option("--role", type=click.Choice(["operator", "admin"]), default="operator", show_default=True)
+@click.option("--role", type=click.Choice(operators.ROLES), default=operators.ROLES[0], show_default=True)
 @click.option("--password-stdin", is_flag=True)
 def operator_add(username: str, role: str, password_stdin: bool) -> None:
     """Adds an operator; asks for the password where it is not piped."""
@@ -230,7 +232,7 @@ def operator_add(username: str, role: str, password_stdin: bool) -> None:
         if piped
         else click.prompt("Password", hide_input=True, confirmation_prompt=True)
     )
-    operators.add(username, password, role)
+    operators.add(username, password, role, ACTOR)
 
 
 @operator.command("list")
@@ -260,7 +262,7 @@ def webhook_resend(
     except ValueError as error:
         raise click.BadParameter(f"--endpoint {error}") from None
     which = resending.Which(since, until, delivered)
-    done = _with_progress(resending.run(target, which, "cli", dry_run=dry_run))
+    done = _with_progress(resending.run(target, which, ACTOR, dry_run=dry_run))
     _print(
         {
             "merch_id": target.merch_id,

@@ -31,14 +31,14 @@ class MerchantKeys:
 def make_merchant(app: Flask, merch_id: str = "shop-1") -> MerchantKeys:
     keys = MerchantKeys(merch_id, signing.new_secret(), signing.new_secret())
     with app.app_context():
-        merchants.add(merch_id, "", keys.payment_secret, keys.balance_secret)
+        merchants.add(merch_id, "", keys.payment_secret, keys.balance_secret, "cli")
     return keys
 
 
 def make_wallet(app: Flask, number: str = "", daily_limit: int | None = None) -> str:
     number = number or f"99450{next(_numbers):07}"
     with app.app_context():
-        wallets.add(number, f"https://m10.example/{number}", "", daily_limit)
+        wallets.add(number, f"https://m10.example/{number}", "", daily_limit, "cli")
     return number
 
 

@@ -311,7 +311,7 @@ def test_every_refusal_is_the_same(app: Flask, client: FlaskClient, keys: Mercha
     other = make_merchant(app, "shop-2")
     blocked = make_merchant(app, "shop-3")
     with app.app_context():
-        merchants.set_blocked("shop-3", blocked=True)
+        merchants.set_blocked("shop-3", "cli", blocked=True)
     body = json.dumps({"merch_id": keys.merch_id}).encode()
     good = signing.sign(keys.payment_secret, body)
     signatures = ["", good[:-1], good + "0", "x" * 64, "0" * 64, signing.sign(other.payment_secret, body)]
@@ -345,12 +345,12 @@ def test_both_secrets_work_until_the_overlap_ends(app: Flask, client: FlaskClien
 
     get_wallet(client, keys)
     with app.app_context():
-        new = merchants.rotate(keys.merch_id, "payment", timedelta(hours=24)).secret
+        new = merchants.rotate(keys.merch_id, "payment", timedelta(hours=24), "cli").secret
     status = {"payment_id": "3636363"}
     for secret in (keys.payment_secret, new):
         assert call(client, "GET", "get_status", secret, status).status_code == 200
     with app.app_context():
-        newest = merchants.rotate(keys.merch_id, "payment", timedelta(0)).secret
+        newest = merchants.rotate(keys.merch_id, "payment", timedelta(0), "cli").secret
     answers = [call(client, "GET", "get_status", s, status).status_code for s in (keys.payment_secret, new, newest)]
     assert answers == [401, 401, 200]
 

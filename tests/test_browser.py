@@ -49,7 +49,7 @@ def test_an_operator_logs_in_and_accepts(app: Flask, address: str, page: Page) -
     make_wallet(app)
     key = open_payment(app, make_merchant(app))
     with app.app_context():
-        operators.add("leyla", PASSWORD, "operator")
+        operators.add("leyla", PASSWORD, "operator", "cli")
     page.goto(f"{address}/")
     page.get_by_label("Username").fill("leyla")
     page.get_by_label("Password").fill(PASSWORD)

@@ -61,7 +61,7 @@ def test_a_long_backlog_of_due_payments_holds_no_room(app: Flask) -> None:
     for number in range(210):
         open_payment(app, keys, payment_id=str(number), sum="1")
     with app.app_context():
-        wallets.set_paused(other, paused=True)
+        wallets.set_paused(other, "cli", paused=True)
     make_due(app)
     answer = get_wallet(app.test_client(), keys, payment_id="next", sum="125")
     assert answer.json["wallet_number"] == full

@@ -137,7 +137,7 @@ def test_a_rotation_reaches_the_webhooks_with_the_first_request_signed_anew(
 ) -> None:
     counter, url = shop
     with app.app_context():
-        new = merchants.rotate(keys.merch_id, "payment", timedelta(hours=24)).secret
+        new = merchants.rotate(keys.merch_id, "payment", timedelta(hours=24), "cli").secret
     decide(app, open_payment(app, keys, payment_id="1", callback_url=url), 500_00)
     with worker(env) as process:
         first = counter.wait_for(1)[0]

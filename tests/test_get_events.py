@@ -218,7 +218,7 @@ def test_only_the_balance_secret_of_a_merchant_that_may_ask_opens_it(
 ) -> None:
     other, blocked = make_merchant(app, "shop-2"), make_merchant(app, "shop-3")
     with app.app_context():
-        merchants.set_blocked("shop-3", blocked=True)
+        merchants.set_blocked("shop-3", "cli", blocked=True)
     fields = {"merch_id": keys.merch_id, "limit": "x"}
     answers = [call(client, "GET", "get_events", keys.payment_secret, fields)]
     answers.append(call(client, "GET", "get_events", other.balance_secret, fields))

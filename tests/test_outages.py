@@ -117,7 +117,7 @@ def assert_tells_nothing(answer: TestResponse) -> None:
 def log_in(app: Flask) -> FlaskClient:
     """A browser with an operator's session."""
     with app.app_context():
-        operators.add("anna", PASSWORD, "operator")
+        operators.add("anna", PASSWORD, "operator", "cli")
     client = app.test_client()
     fields = {"csrf_token": token(client.get("/login")), "username": "anna", "password": PASSWORD}
     assert client.post("/login", data=fields).status_code == 303

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TypeVar
 from zoneinfo import ZoneInfo
 
-from cerber import money, timestamps
+from cerber import identifiers, money, timestamps
 from cerber.bot_api.body import Fields, Fraction, Integer
 from cerber.callback_urls import parse_callback_url
 from cerber.services.openings import Opening
 
 T = TypeVar("T")
-LONGEST_ID = 64
 MOST_EVENTS, USUAL_EVENTS = 500, 100  # in one answer
 _COUNT = re.compile(r"[1-9][0-9]{0,2}")
-_UNSEEN = {"Cc", "Cf", "Cs"}  # control, format (bidirectional too) and surrogates: they fool an operator's eye
 
 
 class Invalid(Exception):
@@ -90,13 +87,13 @@ class _Reader:
 def get_wallet(fields: Fields, circumstances: Circumstances) -> Opening:
     """Raises Invalid."""
     read = _Reader(fields)
-    payment_id = read.required("payment_id", identifier)
-    user_wallet = read.required("user_wallet", identifier)
+    payment_id = read.required("payment_id", _identifier)
+    user_wallet = read.required("user_wallet", _identifier)
     amount = read.required("sum", _sum)
     read.optional("status", _one_of("pending"))
     callback_url = read.required("callback_url", _callback_url(circumstances))
-    read.required("merch_id", identifier)
-    create_time_text = read.required("create_time", identifier)
+    read.required("merch_id", _identifier)
+    create_time_text = read.required("create_time", _identifier)
     read.done()
     assert payment_id and user_wallet and amount and callback_url and create_time_text  # noqa: S101, PT018 - for mypy
     create_time = timestamps.parse_create_time(create_time_text, circumstances.zone)
@@ -106,9 +103,9 @@ def get_wallet(fields: Fields, circumstances: Circumstances) -> Opening:
 def update_status(fields: Fields) -> tuple[str, str]:
     """The payment's id and `accept` or `cancel`. Raises Invalid."""
     read = _Reader(fields)
-    payment_id = read.required("payment_id", identifier)
+    payment_id = read.required("payment_id", _identifier)
     status = read.required("status", _one_of("accept", "cancel"))
-    read.optional("merch_id", identifier)
+    read.optional("merch_id", _identifier)
     read.done()
     assert payment_id and status  # noqa: S101, PT018 - for mypy
     return payment_id, status
@@ -117,8 +114,8 @@ def update_status(fields: Fields) -> tuple[str, str]:
 def get_status(fields: Fields) -> str:
     """The payment's id. Raises Invalid."""
     read = _Reader(fields)
-    payment_id = read.required("payment_id", identifier)
-    read.optional("merch_id", identifier)
+    payment_id = read.required("payment_id", _identifier)
+    read.optional("merch_id", _identifier)
     read.done()
     assert payment_id  # noqa: S101 - for mypy
     return payment_id
@@ -128,7 +125,7 @@ def get_balance(fields: Fields, circumstances: Circumstances) -> Balance:
     """Raises Invalid."""
     read = _Reader(fields)
     zone, nothing = circumstances.zone, (None, "")
-    read.required("merch_id", identifier)
+    read.required("merch_id", _identifier)
     start = read.optional("start_date", lambda v: timestamps.parse_start(_text(v), zone), blank=nothing)
     end = read.optional("end_date", lambda v: timestamps.parse_end(_text(v), zone), blank=nothing)
     callback_url = read.optional("callback_url", _callback_url(circumstances), blank=nothing)
@@ -141,36 +138,33 @@ def get_balance(fields: Fields, circumstances: Circumstances) -> Balance:
 def get_events(fields: Fields) -> Events:
     """Raises Invalid."""
     read = _Reader(fields)
-    read.required("merch_id", identifier)
-    after = read.optional("after", identifier, blank=(None,))  # the cursor of an answer without events is null
+    read.required("merch_id", _identifier)
+    after = read.optional("after", _identifier, blank=(None,))  # the cursor of an answer without events is null
     limit = read.optional("limit", _limit)
     read.done()
     return Events(after, limit or USUAL_EVENTS)
 
 
-def identifier(value: object) -> str:
-    """A text of 1 to 64 characters, or a JSON integer as its text. Raises ValueError."""
-    text = _text(value)
-    if not 1 <= len(text) <= LONGEST_ID:
-        raise ValueError(f"must have 1 to {LONGEST_ID} characters")
-    return text
-
-
 def usable(fields: Fields, name: str) -> str | None:
     """An identifier good enough to look a row up by, before anything else is judged; else None."""
     try:
-        return identifier(fields.values.get(name))
+        return _identifier(fields.values.get(name))
     except ValueError:
         return None
 
 
+def _identifier(value: object) -> str:
+    """A JSON integer does too, as its text."""
+    return identifiers.identifier(_string(value))
+
+
 def _text(value: object) -> str:
+    return identifiers.plain(_string(value))
+
+
+def _string(value: object) -> str:
     if isinstance(value, Fraction) or not isinstance(value, str):
         raise ValueError("must be a text")
-    if value != value.strip():
-        raise ValueError("must not begin or end with white space")
-    if any(unicodedata.category(character) in _UNSEEN for character in value):
-        raise ValueError("must not hold control or format characters")
     return str(value)
 
 

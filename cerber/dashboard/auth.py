@@ -8,6 +8,7 @@ from flask_login import LoginManager, UserMixin, current_user, login_user, logou
 
 from cerber.dashboard import forms
 from cerber.dashboard.pages import csrf, pages
+from cerber.errors import TooManyLogins, WrongLogin
 from cerber.models import Operator
 from cerber.services import operators
 
@@ -43,9 +44,9 @@ def login() -> ResponseReturnValue:
     password, totp = request.form.get("password", ""), request.form.get("totp", "")
     try:
         operator = operators.log_in(username, password, totp, request.remote_addr or "")
-    except operators.WrongLogin as error:
+    except WrongLogin as error:
         return render_template("login.html", message=error.message, username=username), 401
-    except operators.TooManyLogins as error:
+    except TooManyLogins as error:
         page = render_template("login.html", message=error.message, username=username)
         return page, 429, {"Retry-After": str(error.seconds)}
     session.clear()  # nothing of the time before the log-in counts after it

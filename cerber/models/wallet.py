@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cerber.database import MYSQL_TABLE, Base, BigId
 
+LONGEST_LINK = 1000
+
 
 class Wallet(Base):
     """Sums in qəpik. `expected` is what open payments on it still wait for; `received_today` counts for the local
@@ -26,7 +28,7 @@ class Wallet(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     number: Mapped[str] = mapped_column(String(64), unique=True)
-    link: Mapped[str] = mapped_column(String(1000))
+    link: Mapped[str] = mapped_column(String(LONGEST_LINK))
     label: Mapped[str] = mapped_column(String(100), default="")
     image: Mapped[str] = mapped_column(Text)
     daily_limit: Mapped[int | None] = mapped_column(BigInteger)

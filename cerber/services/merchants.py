@@ -28,7 +28,7 @@ class Rotation:
 
 
 @transaction
-def add(merch_id: str, name: str, payment_secret: str, balance_secret: str) -> None:
+def add(merch_id: str, name: str, payment_secret: str, balance_secret: str, actor: str) -> None:
     """A new merchant. Raises AlreadyExists for its id or a secret that another holds, ValueError for a bad secret."""
     merchant = Merchant(merch_id=merch_id, name=name, created_at=now())
     db.session.add(merchant)
@@ -39,11 +39,11 @@ def add(merch_id: str, name: str, payment_secret: str, balance_secret: str) -> N
         db.session.flush()
     except IntegrityError:
         raise AlreadyExists(f"There is a merchant {merch_id} already, or a secret is in use.") from None
-    audit.note(now(), "cli", "merchant_added", merch_id=merch_id)
+    audit.note(now(), actor, "merchant_added", merch_id=merch_id)
 
 
 @transaction
-def rotate(merch_id: str, kind: str, overlap: timedelta) -> Rotation:
+def rotate(merch_id: str, kind: str, overlap: timedelta, actor: str) -> Rotation:
     """A new secret of a kind. The old one stays valid for `overlap`; one still older ends now. Raises NotFound."""
     merchant = _locked(merch_id)
     slots = (MerchantSecret.merchant_id == merchant.id, MerchantSecret.kind == kind)
@@ -54,17 +54,17 @@ def rotate(merch_id: str, kind: str, overlap: timedelta) -> Rotation:
     secret = signing.new_secret()
     _store(merchant, kind, secret)
     merchant.version += 1
-    audit.note(now(), "cli", "secret_rotated", merch_id=merch_id, kind=kind, old_valid_until=str(old.valid_until))
+    audit.note(now(), actor, "secret_rotated", merch_id=merch_id, kind=kind, old_valid_until=str(old.valid_until))
     return Rotation(secret, old.valid_until)
 
 
 @transaction
-def set_blocked(merch_id: str, *, blocked: bool) -> None:
+def set_blocked(merch_id: str, actor: str, *, blocked: bool) -> None:
     """Stops or lets in a merchant's requests; its open payments and webhooks go on. Raises NotFound."""
     merchant = _locked(merch_id)
     if blocked != (merchant.blocked_at is not None):
         merchant.blocked_at = now() if blocked else None
-        audit.note(now(), "cli", "merchant_blocked" if blocked else "merchant_unblocked", merch_id=merch_id)
+        audit.note(now(), actor, "merchant_blocked" if blocked else "merchant_unblocked", merch_id=merch_id)
 
 
 @transaction

@@ -21,8 +21,9 @@ from sqlalchemy.orm import InstrumentedAttribute
 from cerber import database
 from cerber.context import now, vault
 from cerber.database import db
-from cerber.errors import AlreadyExists, CerberError
+from cerber.errors import AlreadyExists, InvalidOperator, TooManyLogins, WrongLogin
 from cerber.models import FailedLogin, Operator
+from cerber.services import audit
 
 ROLES = ("operator", "admin")
 SHORTEST_PASSWORD = 10
@@ -35,30 +36,9 @@ _USERNAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _hasher = PasswordHasher()
 
 
-class InvalidOperator(CerberError):
-    """The name, the password or the role is not one we take."""
-
-
-class WrongLogin(CerberError):
-    """Name, password and code don't belong together. Never says which of them is wrong."""
-
-    code = "unauthorized"
-
-
-class TooManyLogins(CerberError):
-    """Too many failed log-ins of this name or from this address. `seconds`: how long to wait."""
-
-    code = "too_many_logins"
-
-    def __init__(self, seconds: int) -> None:
-        minutes = ceil(seconds / 60)
-        super().__init__(f"Too many failed log-ins. Try again in {minutes} minute{'s' if minutes > 1 else ''}.")
-        self.seconds = seconds
-
-
 @database.transaction
-def add(username: str, password: str, role: str) -> None:
-    """Raises InvalidOperator and AlreadyExists."""
+def add(username: str, password: str, role: str, actor: str) -> None:
+    """A new operator, without a second factor. Raises InvalidOperator and AlreadyExists."""
     if not _USERNAME.fullmatch(username):
         raise InvalidOperator("The username must have 1 to 64 letters, digits, dots, dashes or underscores.")
     if len(password) < SHORTEST_PASSWORD:
@@ -78,6 +58,7 @@ def add(username: str, password: str, role: str) -> None:
         db.session.flush()
     except IntegrityError:
         raise AlreadyExists(f"There is an operator {username} already.") from None
+    audit.note(now(), actor, "operator_added", username=username, role=role)
 
 
 def log_in(username: str, password: str, totp: str, address: str) -> Operator:

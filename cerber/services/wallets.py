@@ -12,13 +12,16 @@ from cerber.context import now, settings
 from cerber.database import UTCDateTime, db, reading, transaction
 from cerber.errors import AlreadyExists, NotFound, NoWalletAvailable
 from cerber.models import Payment, Wallet
+from cerber.models.wallet import LONGEST_LINK
 from cerber.services import audit
 from cerber.timestamps import day_of
 
 
 @transaction
-def add(number: str, link: str, label: str, daily_limit: int | None) -> None:
+def add(number: str, link: str, label: str, daily_limit: int | None, actor: str) -> None:
     """A new wallet, active at once. The limit is in qəpik. Raises AlreadyExists, and ValueError for a bad link."""
+    if not link.startswith(("https://", "http://")) or len(link) > LONGEST_LINK:
+        raise ValueError(f"must be an http or https address of at most {LONGEST_LINK} characters")
     image = qr.png_base64(link)
     wallet = Wallet(number=number, link=link, label=label, daily_limit=daily_limit, image=image, created_at=now())
     db.session.add(wallet)
@@ -26,18 +29,18 @@ def add(number: str, link: str, label: str, daily_limit: int | None) -> None:
         db.session.flush()
     except IntegrityError:
         raise AlreadyExists(f"There is a wallet {number} already.") from None
-    audit.note(now(), "cli", "wallet_added", number=number)
+    audit.note(now(), actor, "wallet_added", number=number)
 
 
 @transaction
-def set_paused(number: str, *, paused: bool) -> None:
+def set_paused(number: str, actor: str, *, paused: bool) -> None:
     """Pauses or resumes a wallet: for new payments only. Doing it twice changes nothing. Raises NotFound."""
     wallet = db.session.scalar(select(Wallet).filter_by(number=number).with_for_update())
     if wallet is None:
         raise NotFound(f"There is no wallet {number}.")
     if paused != (wallet.paused_at is not None):
         wallet.paused_at = now() if paused else None
-        audit.note(now(), "cli", "wallet_paused" if paused else "wallet_resumed", number=number)
+        audit.note(now(), actor, "wallet_paused" if paused else "wallet_resumed", number=number)
 
 
 def list_all() -> list[Wallet]:

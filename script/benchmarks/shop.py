@@ -45,10 +45,10 @@ class Shop:
         self._merch_id = f"shop-{secrets.token_hex(4)}"
         self._secret = signing.new_secret()
         with app_on(at):
-            merchants.add(self._merch_id, "", self._secret, signing.new_secret())
+            merchants.add(self._merch_id, "", self._secret, signing.new_secret(), "benchmark")
             if not wallets.list_all():
                 for n in range(WALLETS):
-                    wallets.add(f"99450{n:07}", f"https://m10.example/{n}", "", None)
+                    wallets.add(f"99450{n:07}", f"https://m10.example/{n}", "", None, "benchmark")
 
     def signed(self, method: str, call: str, fields: dict[str, Any]) -> bytes:
         body = json.dumps(fields).encode()
