@@ -64,9 +64,13 @@ def tally(counts: Counter[Key], attempt: Attempted) -> None:
 
 def outcome(attempt: Attempted) -> str:
     """The class of the status, such as `5xx`; the failure's name where no answer came, or none of the receiver's."""
-    if attempt.status is None or attempt.ours:
-        return attempt.failure or ""
-    return f"{attempt.status // 100}xx"
+    name = outcome_name(attempt.status, attempt.failure, ours=attempt.ours)
+    return f"{name[0]}xx" if name.isdigit() else name
+
+
+def outcome_name(status: int | None, failure: str | None, *, ours: bool) -> str:
+    """The status; the failure's name where no answer came, or none of the receiver's."""
+    return failure or "" if status is None or ours else str(status)
 
 
 def labelled(totals: Mapping[Key, int], name: str, known: tuple[str, ...]) -> dict[str, int]:

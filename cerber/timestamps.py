@@ -52,9 +52,9 @@ def age(moment: datetime | None, at: datetime) -> float | None:
     return None if moment is None else max((at - moment).total_seconds(), 0.0)
 
 
-def utc_text(moment: datetime) -> str:
-    """In ISO 8601, with a `Z`; always with its microseconds, as all moments of the database have them."""
-    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+def utc_text(moment: datetime, timespec: str = "auto") -> str:
+    """In ISO 8601 with a `Z`, as precise as it is or as `timespec` says (see `datetime.isoformat`)."""
+    return moment.astimezone(UTC).isoformat(timespec=timespec).replace("+00:00", "Z")
 
 
 def _or_none(read: Callable[[], datetime]) -> datetime | None:

@@ -11,17 +11,25 @@ import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 from typing import TypeAlias
 
 import pytest
 from flask import Flask
+from sqlalchemy import delete, select, update
+from sqlalchemy.engine import make_url
 
 from cerber import database, signing
 from cerber.app import create_app
 from cerber.config import ROOT, BadSetting, from_environment
+from cerber.context import now
+from cerber.database import db
+from cerber.models import Webhook, Worker
+from cerber.services import checks
 from tests.conftest import ENV, _dispose
-from tests.factories import make_merchant, make_wallet
+from tests.factories import make_merchant, make_wallet, open_payment
+from tests.workers import decide
 
 Finished: TypeAlias = "subprocess.CompletedProcess[str]"
 AS_FLASK = ("-m", "flask")
@@ -138,13 +146,69 @@ def test_wallets_are_listed_paused_and_resumed(app: Flask) -> None:
     assert json.loads(run(app, "wallet", "list", "--json")[1])[0]["paused"] is False
 
 
-def test_doctor_says_what_to_do(app: Flask) -> None:
+def doctor(app: Flask) -> dict[str, tuple[bool, str]]:
+    """What it found, by name: whether it is well, and the message."""
     code, out, _ = run(app, "doctor", "--json")
-    found = {check["name"]: check for check in json.loads(out)["checks"]}
-    assert code == 1
-    assert found["schema"]["ok"]
-    assert "flask deliver" in found["worker"]["message"]
-    assert "flask wallet add" in found["wallets"]["message"]
+    told = json.loads(out)
+    assert code == (0 if told["ok"] else 1)
+    return {check["name"]: (check["ok"], check["message"]) for check in told["checks"]}
+
+
+def test_doctor_says_what_to_do(app: Flask) -> None:
+    found = doctor(app)
+    assert found["schema"] == (True, "current")
+    assert found["worker"] == (False, "none has ever run: start `flask deliver`")
+    assert found["outbox"] == (True, "nothing that may be sent is due")
+    assert "flask wallet add" in found["wallets"][1]
+
+
+def test_doctor_tells_the_workers_alive_and_names_the_youngest(app: Flask) -> None:
+    with app.app_context():
+        for name, age in (("old:1", 90), ("one:2", 20), ("two:3", 5)):
+            seen = now() - timedelta(seconds=age)
+            db.session.add(Worker(name=name, started_at=seen, heartbeat_at=seen))
+        db.session.commit()
+    well, message = doctor(app)["worker"]
+    assert well
+    assert message.startswith("2 alive, two:3 was seen last, ")
+    with app.app_context():
+        db.session.execute(delete(Worker).where(Worker.name != "old:1"))
+        db.session.commit()
+    well, message = doctor(app)["worker"]
+    assert not well
+    assert message.startswith("none is alive, old:1 was seen last, ")
+
+
+def test_doctor_tells_since_when_an_event_could_be_sent(app: Flask) -> None:
+    make_wallet(app)
+    key = open_payment(app, make_merchant(app))
+    decide(app, key, 200_00, 300_00)
+    for minutes, well in ((4, True), (6, False)):
+        _age_events(app, minutes)
+        assert doctor(app)["outbox"][0] is well
+    assert "start `flask deliver`" in doctor(app)["outbox"][1]
+    with app.app_context():  # what waits for an earlier event is no worker's fault
+        first = db.session.scalars(select(Webhook).order_by(Webhook.id)).first()
+        assert first is not None
+        first.due_at = now() + timedelta(hours=1)
+        db.session.commit()
+    assert doctor(app)["outbox"][0]
+
+
+def test_doctor_tells_whether_a_power_cut_may_lose_something(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert doctor(app)["durability"][0]
+    dialect = make_url(app.config["SQLALCHEMY_DATABASE_URI"]).get_backend_name()
+    question, _, name = checks._DURABLE[dialect]
+    monkeypatch.setitem(checks._DURABLE, dialect, (question, 1 if dialect == "sqlite" else 2, name))
+    well, message = doctor(app)["durability"]
+    assert not well
+    assert name in message
+
+
+def _age_events(app: Flask, minutes: int) -> None:
+    with app.app_context():
+        db.session.execute(update(Webhook).values(due_at=now() - timedelta(minutes=minutes)))
+        db.session.commit()
 
 
 @pytest.mark.parametrize(

@@ -59,6 +59,8 @@ def test_what_was_sent_again_by_hand_is_an_attempt_and_nothing_else() -> None:
 )
 def test_an_outcome_has_one_label(status: int | None, failure: str | None, ours: bool, label: str) -> None:
     assert figures.outcome(replace(GOOD, status=status, failure=failure, ours=ours)) == label
+    name = label if label == failure else str(status)
+    assert figures.outcome_name(status, failure, ours=ours) == name
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
 from functools import cache
 
 from sqlalchemy import column, func, inspect, select, table
@@ -13,9 +12,17 @@ from cerber.config import ROOT
 from cerber.context import now, settings
 from cerber.database import OUTAGES, db, reading
 from cerber.models import Wallet, Webhook, Worker
+from cerber.services import figures, workers
+from cerber.services.figures import Snapshot
+from cerber.timestamps import age, utc_text
 
 _VERSION = table("alembic_version", column("version_num"))
-HEARTBEAT_LATE = timedelta(seconds=60)
+DUE_LATE = 300.0  # seconds
+# what each database must say to keep over a power cut what it committed, and what that is called
+_DURABLE = {
+    "mysql": ("SELECT @@innodb_flush_log_at_trx_commit", 1, "innodb_flush_log_at_trx_commit"),
+    "sqlite": ("PRAGMA synchronous", 2, "synchronous"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +58,7 @@ def readiness() -> Readiness:
             due = session.scalar(select(func.min(Webhook.due_at)).where(Webhook.state == "due"))
     except OUTAGES:
         return Readiness(False, False, None, None)
-    return Readiness(True, True, _age(beat), None if due is None else max(_age(due) or 0.0, 0.0))
+    return Readiness(True, True, age(beat, now()), age(due, now()))
 
 
 def schema_is_current() -> bool:
@@ -70,15 +77,39 @@ def diagnose() -> list[Finding]:
     findings = [Finding("database", True, "reachable")]
     if not state.schema:
         return [*findings, Finding("schema", False, "not current: run `flask db upgrade`")]
-    return [*findings, Finding("schema", True, "current"), _worker(state), _wallets(), _callbacks()]
+    findings.append(Finding("schema", True, "current"))
+    snapshot = figures.read()
+    return [*findings, _durability(), _worker(snapshot), _outbox(snapshot), _wallets(), _callbacks()]
 
 
-def _worker(state: Readiness) -> Finding:
-    if state.heartbeat_age is None:
+def _durability() -> Finding:
+    """Whether what was committed outlives a power cut."""
+    with db.engines["reads"].connect() as connection:
+        question, wanted, name = _DURABLE[connection.dialect.name]
+        found = connection.exec_driver_sql(question).scalar()
+    if found != wanted:
+        message = f"{name} is {found}, so a power cut may lose payments: set it to {wanted} in the server's settings"
+        return Finding("durability", False, message)
+    return Finding("durability", True, f"{name} is {found}: what was committed outlives a power cut")
+
+
+def _worker(snapshot: Snapshot) -> Finding:
+    last = workers.last_seen()
+    if last is None:
         return Finding("worker", False, "none has ever run: start `flask deliver`")
-    late = state.heartbeat_age > HEARTBEAT_LATE.total_seconds()
-    seen = f"last seen {state.heartbeat_age:.0f} s ago"
-    return Finding("worker", not late, f"{seen}: start `flask deliver`" if late else seen)
+    seen = f"{last.name} was seen last, {age(last.heartbeat_at, now()):.0f} s ago"
+    seen += f" (started {utc_text(last.started_at, 'seconds')})"
+    if not snapshot.workers_alive:
+        return Finding("worker", False, f"none is alive, {seen}: start `flask deliver`")
+    return Finding("worker", True, f"{snapshot.workers_alive} alive, {seen}")
+
+
+def _outbox(snapshot: Snapshot) -> Finding:
+    """Of events that may be sent now: what waits for an earlier event or for a held endpoint is no worker's fault."""
+    message = f"the oldest event that may be sent has been due for {snapshot.oldest_due:.0f} s"
+    if snapshot.oldest_due > DUE_LATE:
+        return Finding("outbox", False, f"{message}: start `flask deliver`, or more threads or workers")
+    return Finding("outbox", True, message if snapshot.oldest_due else "nothing that may be sent is due")
 
 
 def _wallets() -> Finding:
@@ -103,7 +134,3 @@ def _heads() -> set[str]:
     revisions = {match for text in scripts for match in re.findall(r"^revision = ['\"](.+)['\"]", text, re.M)}
     parents = {match for text in scripts for match in re.findall(r"^down_revision = ['\"](.+)['\"]", text, re.M)}
     return revisions - parents
-
-
-def _age(moment: datetime | None) -> float | None:
-    return None if moment is None else (now() - moment).total_seconds()

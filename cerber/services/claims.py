@@ -16,7 +16,7 @@ from typing import Any
 
 from sqlalchemy import and_, insert, or_, select, update
 
-from cerber import retry
+from cerber import figures, retry
 from cerber.breaker import Breaker
 from cerber.context import now, settings
 from cerber.database import NO_SYNC, db, transaction
@@ -68,6 +68,12 @@ class Outcome:
     def well(self) -> bool:
         """Whether the endpoint is, whatever it said of this one event."""
         return not self.ours and not breakers.speaks_of_endpoint(self.status, self.failure)
+
+    @property
+    def costs_attempt(self) -> bool:
+        """Whether it is one of the event's attempts. A failure on our own side is none, nor is a probe that failed as
+        its endpoint does."""
+        return self.well or not (self.ours or self.claim.probe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,14 +139,14 @@ def _end(claims: Sequence[Claim], values: dict[str, Any]) -> None:
 
 
 def _after_failure(outcome: Outcome, at: datetime) -> dict[str, Any]:
-    """When the event is tried again. What failed on our side, and a probe, cost it no attempt."""
+    """When the event is tried again."""
     chance = random.random()  # noqa: S311 - it spreads retries, it guards nothing
     if outcome.ours:
         again = at + timedelta(seconds=OWN_SIDE_AGAIN * (1 + retry.JITTER * (2 * chance - 1)))
         return {"due_at": again, "scheduled_at": at}
     wait = retry.asked_wait(outcome.status, outcome.retry_after, at)
     asked: dict[str, Any] = {"scheduled_at": at, "not_before": at + timedelta(seconds=wait) if wait else None}
-    if outcome.claim.probe and not outcome.well:
+    if not outcome.costs_attempt:
         return {"due_at": at + timedelta(seconds=wait)} | asked
     attempts = outcome.claim.attempts + 1
     schedule = settings().retry_schedule
@@ -178,7 +184,7 @@ def _attempt(outcome: Outcome) -> dict[str, Any]:
         "webhook_id": outcome.claim.id,
         "at": outcome.at,
         "milliseconds": outcome.milliseconds,
-        "outcome": str(outcome.status or outcome.failure),
+        "outcome": figures.outcome_name(outcome.status, outcome.failure, ours=outcome.ours),
         "detail": outcome.detail[:200],
         "answer": outcome.answer.decode("utf-8", "replace").replace("\0", "\ufffd"),
         "headers": json.dumps(dict(outcome.headers)),

@@ -12,7 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import ColumnElement, ScalarSelect, Select, Subquery, and_, case, func, null, or_, select
@@ -23,12 +23,13 @@ from cerber import figures
 from cerber.context import now
 from cerber.database import OUTAGES, db, reading, transaction
 from cerber.figures import Attempted, Key
-from cerber.models import Breaker, Figure, Webhook, Worker
+from cerber.models import Breaker, Figure, Webhook
+from cerber.services import workers
 from cerber.services.claims import Outcome
 from cerber.services.ready import may_go
+from cerber.timestamps import age
 
 ADDED_EVERY = 5.0  # seconds
-ALIVE = timedelta(seconds=60)  # since the last heartbeat; there is one every 30 s
 
 log = logging.getLogger(__name__)
 
@@ -93,20 +94,18 @@ def read() -> Snapshot:
         totals = {(row.name, row.label): row.value for row in session.execute(select(*_FIGURE))}
         waiting = session.execute(_waiting(at)).one()
         breakers = session.execute(select(func.count(), func.count(Breaker.held_since)).select_from(Breaker)).one()
-        alive = func.count(case((Worker.heartbeat_at >= at - ALIVE, 1)))
-        recent = Worker.heartbeat_at >= at - timedelta(days=1)
-        workers = session.execute(select(alive, func.max(Worker.heartbeat_at)).where(recent)).one()
+        alive, last_beat = workers.alive(session, at)
     count, due, held = (int(number or 0) for number in waiting[:3])
     return Snapshot(
         totals=totals,
         due=due,
         later=count - due - held,
         held=held,
-        oldest_due=_age(waiting.oldest, at) or 0.0,
+        oldest_due=age(waiting.oldest, at) or 0.0,
         breakers_failing=breakers[0] - breakers[1],
         breakers_held=breakers[1],
-        workers_alive=workers[0],
-        heartbeat_age=_age(workers[1], at),
+        workers_alive=alive,
+        heartbeat_age=age(last_beat, at),
     )
 
 
@@ -116,10 +115,8 @@ _BY_ENDPOINT = "FORCE INDEX (ix_webhooks_state_endpoint_id_due_at)"
 
 
 def _attempted(one: Outcome) -> Attempted:
-    """The first attempt is the first that costs the event one (see `claims`): `attempts` rises with it, so there is
-    just one. Neither a failure on our own side nor a failed probe of a held endpoint is one."""
+    """The first attempt is the first that costs the event one: `attempts` rises with it, so there is just one."""
     claim = one.claim
-    costs_one = one.well or not (one.ours or claim.probe)
     return Attempted(
         kind=claim.kind,
         status=one.status,
@@ -127,7 +124,7 @@ def _attempted(one: Outcome) -> Attempted:
         ours=one.ours,
         waited=(one.at - claim.created_at).total_seconds(),
         took=one.milliseconds / 1000,
-        first=claim.attempts == 0 and costs_one,
+        first=claim.attempts == 0 and one.costs_attempt,
         by_hand=claim.by_hand,
     )
 
@@ -184,7 +181,3 @@ def _first_due(endpoint_id: ColumnElement[int], at: datetime) -> ScalarSelect[da
         .with_hint(one, _BY_ENDPOINT, "mysql")
         .scalar_subquery()
     )
-
-
-def _age(moment: datetime | None, at: datetime) -> float | None:
-    return None if moment is None else max((at - moment).total_seconds(), 0.0)

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, select, update
+from sqlalchemy import case, delete, func, select, update
+from sqlalchemy.orm import Session
 
 from cerber.context import now, settings
-from cerber.database import NO_SYNC, db, transaction
+from cerber.database import NO_SYNC, db, reading, transaction
 from cerber.models import Breaker, Webhook, WebhookAttempt, Worker
 from cerber.services import breakers
 from cerber.services.claims import LEASE
 
 REMEMBERED = timedelta(days=1)
+ALIVE = timedelta(seconds=60)  # since the last heartbeat; there is one every 30 s
 CLOCKS_DIFFER = timedelta(seconds=60)  # more than that, and a clock was set back
 PRUNED_AT_ONCE = 500
 
@@ -31,6 +33,19 @@ def start(name: str) -> int:
 def beat(worker_pk: int) -> None:
     """Says that the worker is alive."""
     db.session.execute(update(Worker).where(Worker.id == worker_pk).values(heartbeat_at=now()))
+
+
+def alive(session: Session, at: datetime) -> tuple[int, datetime | None]:
+    """How many are alive, and the youngest heartbeat of those that are remembered."""
+    living = func.count(case((Worker.heartbeat_at >= at - ALIVE, 1)))
+    recent = Worker.heartbeat_at >= at - REMEMBERED
+    return session.execute(select(living, func.max(Worker.heartbeat_at)).where(recent)).one()
+
+
+def last_seen() -> Worker | None:
+    """The one with the youngest heartbeat, alive or not."""
+    with reading() as session:
+        return session.scalars(select(Worker).order_by(Worker.heartbeat_at.desc()).limit(1)).first()
 
 
 @transaction
