@@ -9,10 +9,8 @@ from collections.abc import Mapping
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from cerber import bot_api, cli, config, context, dashboard, database, health, metrics, models
+from cerber import bot_api, cli, config, context, dashboard, database, health, metrics
 from cerber.config import ROOT, BadSetting, Settings
-
-__all__ = ["create_app", "models"]
 
 
 def create_app(env: Mapping[str, str] | None = None) -> Flask:

@@ -105,7 +105,9 @@ def reading() -> Iterator[Session]:
 def transaction(use_case: Callable[P, T]) -> Callable[P, T]:
     """Makes a service function one transaction: committed when it returns, undone when it raises.
 
-    Where MySQL breaks a deadlock the function runs again, so it must do nothing outside the database.
+    Never call one such function from another: the inner one begins with a rollback, and commits the outer one's work
+    before that is whole. Where MySQL breaks a deadlock the function runs again, so it must do nothing outside the
+    database.
     """
 
     @wraps(use_case)
