@@ -13,7 +13,7 @@ from sqlalchemy import update
 
 from cerber.context import now
 from cerber.models import Breaker, Webhook
-from cerber.services import outbox, workers
+from cerber.services import resending, workers
 from tests.factories import MerchantKeys, make_merchant, make_wallet, open_payment
 from tests.shop import Shop, open_shop
 from tests.workers import attempts, breaker, change, decide, fill, named, put, states, stop, until, webhooks, worker
@@ -122,7 +122,7 @@ def test_no_other_worker_sends_what_is_held_and_resending_by_hand_probes_at_once
     put(app, keys, url, "new")
     with worker(env | SLOW) as process:
         with app.app_context():
-            outbox.resend(webhooks(app)[0].id, "operator:a")
+            resending.one(webhooks(app)[0].id, "operator:a")
         until(lambda: states(app) == ["delivered"] * 13)
         stop(process)
     assert breaker(app) is None

@@ -17,7 +17,7 @@ from cerber.context import now
 from cerber.database import db, reading
 from cerber.delivery import Delivery
 from cerber.models import Payment, Webhook, WebhookAttempt, Worker
-from cerber.services import merchants, outbox, payments
+from cerber.services import merchants, payments, resending
 from tests.factories import MerchantKeys, call, make_merchant, make_wallet, open_payment
 from tests.shop import Shop, open_shop
 from tests.workers import changed_worker, decide, end_leases, fill, states, until, worker
@@ -99,7 +99,7 @@ def test_what_is_refused_for_good_or_too_often_is_given_up_and_can_be_sent_again
         with app.app_context(), reading() as session:
             first = session.scalars(select(Webhook.id).order_by(Webhook.id)).first()
         with app.app_context():
-            outbox.resend(first, "operator:a")
+            resending.one(first, "operator:a")
         counter.wait_for(5)
         until(lambda: states(app) == ["delivered", "given_up"])
         process.send_signal(signal.SIGINT)
@@ -229,7 +229,7 @@ def test_sending_an_undelivered_event_again_lets_nothing_overtake_it(
     worker = Delivery(patient, "test")
     until(lambda: worker.step(wait=0.05) and attempts(app) == 1)
     with app.app_context():
-        outbox.resend(db.session.scalars(select(Webhook.id)).one(), "operator:a")
+        resending.one(db.session.scalars(select(Webhook.id)).one(), "operator:a")
     until(lambda: worker.step(wait=0.05) and attempts(app) == 2)
     with app.app_context():
         payments.record_transfer(key, 2, "operator:a", 300_00)

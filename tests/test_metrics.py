@@ -24,7 +24,7 @@ from cerber.config import ROOT
 from cerber.context import now
 from cerber.database import db, reading
 from cerber.models import Breaker, Figure, Merchant, Webhook, Worker
-from cerber.services import outbox
+from cerber.services import resending
 from cerber.services.claims import Claim, Outcome
 from cerber.services.figures import Uncounted, add
 from tests.conftest import ENV
@@ -148,7 +148,7 @@ def test_what_is_sent_again_by_hand_is_counted_as_an_attempt_only(
     decide(app, open_payment(app, keys, callback_url=shop[1]), 500_00)
     run_workers(env)
     with app.app_context():
-        outbox.resend(db.session.scalars(select(Webhook.id)).one(), "operator:a")
+        resending.one(db.session.scalars(select(Webhook.id)).one(), "operator:a")
     run_workers(env)
     shown = series(app)
     assert shown["cerber_attempts_total 2xx"] == 2

@@ -12,7 +12,7 @@ from cerber import errors
 from cerber.context import settings
 from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
-from cerber.services import deliveries, outbox, resending
+from cerber.services import deliveries, resending
 
 # what one request does at most; the rest is for the command, or for the next request
 MOST_SENT = 10_000
@@ -84,7 +84,7 @@ def webhook_page(pk: int) -> ResponseReturnValue:
 @pages.post(f"/webhooks/<{PK}:pk>/resend")
 def resend(pk: int) -> ResponseReturnValue:
     try:
-        webhook = outbox.resend(pk, actor())
+        webhook = resending.one(pk, actor())
     except errors.NotFound as error:
         abort(404, error.message)
     flash("The webhook is on its way again.")

@@ -12,11 +12,9 @@ from sqlalchemy.exc import IntegrityError
 from cerber import wire
 from cerber.callback_urls import parse_callback_url
 from cerber.context import now, settings
-from cerber.database import NO_SYNC, db, transaction
-from cerber.errors import NotFound
-from cerber.models import Breaker, Endpoint, Payment, Webhook
+from cerber.database import db, transaction
+from cerber.models import Endpoint, Payment, Webhook
 from cerber.payment_states import Kind
-from cerber.services import audit
 
 REPEAT_BALANCE = timedelta(seconds=60)
 
@@ -37,29 +35,6 @@ def enqueue_balance(merchant_pk: int, url: str, body: str, once_key: str) -> Non
         return
     with suppress(IntegrityError), db.session.begin_nested():  # an equal request was faster
         _put(merchant_pk, None, Kind.BALANCE, url, body, at, once_key)
-
-
-@transaction
-def resend(webhook_pk: int, actor: str) -> Webhook:
-    """Sends an event again: same bytes, same id, new attempts, at once. Raises NotFound.
-
-    It waits for no other; those after it go on waiting for it, if it was never delivered or given up. One that is
-    being sent at this moment is left to that. If its endpoint is held, the next probe goes out at once instead, and
-    releases this event with all others.
-    """
-    webhook = db.session.scalar(select(Webhook).filter_by(id=webhook_pk).with_for_update())
-    if webhook is None:
-        raise NotFound("There is no such webhook.")
-    if webhook.lease is not None and webhook.due_at > now():
-        return webhook
-    webhook.reopened = webhook.reopened or webhook.closed_at is not None
-    webhook.state, webhook.closed_at = "due", None
-    webhook.due_at = webhook.scheduled_at = webhook.queued_at = now()
-    webhook.lease, webhook.not_before, webhook.attempts, webhook.by_hand = None, None, 0, True
-    held = update(Breaker).where(Breaker.endpoint_id == webhook.endpoint_id, Breaker.held_since.is_not(None))
-    db.session.execute(held.values(probe_at=now()), execution_options=NO_SYNC)
-    audit.note(now(), actor, "webhook_resent", webhook.payment_id, event_id=webhook.event_id)
-    return webhook
 
 
 def _put(

@@ -1,7 +1,7 @@
-"""Sending again all events of a merchant or of one endpoint since a time, and trying a held endpoint at once.
+"""Sending again: one event, or all of a merchant or an endpoint since a time; and trying a held endpoint at once.
 
-What is sent again by default was not delivered: it was given up, or waits for its next attempt. Delivered events
-are sent again only where they are asked for: by a merchant that lost what it was sent.
+Of many, those are sent again by default that were not delivered: given up, or waiting for their next attempt.
+Delivered events are sent again only where they are asked for: by a merchant that lost what it was sent.
 
 An event that was closed goes out by hand: it waits for no other of its payment. One that still waits stays in its
 order. Left alone is what a worker is sending at this moment, and what its receiver asked to have later.
@@ -60,6 +60,28 @@ class Progress:
     sent_again: int = 0
     up_to: datetime | None = None
     finished: bool = False
+
+
+@transaction
+def one(webhook_pk: int, actor: str) -> Webhook:
+    """Sends an event again: same bytes, same id, new attempts, at once. Raises NotFound.
+
+    It waits for no other; those after it go on waiting for it, if it was never delivered or given up. One that is
+    being sent at this moment is left to that. If its endpoint is held, the next probe goes out at once instead, and
+    releases this event with all others.
+    """
+    at = now()
+    webhook = db.session.scalar(select(Webhook).filter_by(id=webhook_pk).with_for_update())
+    if webhook is None:
+        raise NotFound("There is no such webhook.")
+    if webhook.lease is not None and webhook.due_at > at:
+        return webhook
+    changes = _due(at) if webhook.closed_at is None else _reopened(at)
+    for name, value in (changes | {"by_hand": True}).items():
+        setattr(webhook, name, value)
+    _probe_at_once([webhook.endpoint_id], at)
+    audit.note(at, actor, "webhook_resent", webhook.payment_id, event_id=webhook.event_id)
+    return webhook
 
 
 def of_merchant(merch_id: str, url: str | None = None) -> Target:
@@ -203,11 +225,22 @@ def _mark(ids: Sequence[int], which: Which, at: datetime) -> int:
     closed: list[Any] = [Webhook.id.in_(ids), Webhook.closed_at.is_not(None)]
     if not which.delivered:
         closed.append(Webhook.state != "delivered")
-    due = {"due_at": at, "scheduled_at": at, "queued_at": at, "lease": None, "not_before": None, "attempts": 0}
-    again = due | {"state": "due", "closed_at": None, "by_hand": True, "reopened": True}
-    changes = [update(Webhook).where(*waiting).values(due), update(Webhook).where(*closed).values(again)]
+    changes = [
+        update(Webhook).where(*waiting).values(_due(at)),
+        update(Webhook).where(*closed).values(_reopened(at)),
+    ]
     results: list[Any] = [db.session.execute(change, execution_options=NO_SYNC) for change in changes]
     return sum(result.rowcount for result in results)
+
+
+def _due(at: datetime) -> dict[str, Any]:
+    """What makes an event due at once, with all its attempts before it."""
+    return {"due_at": at, "scheduled_at": at, "queued_at": at, "lease": None, "not_before": None, "attempts": 0}
+
+
+def _reopened(at: datetime) -> dict[str, Any]:
+    """The same for one that was closed."""
+    return _due(at) | {"state": "due", "closed_at": None, "by_hand": True, "reopened": True}
 
 
 def _probe_at_once(endpoints: Sequence[int], at: datetime) -> bool:
