@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from typing import Any, cast
 
 import click
@@ -148,7 +148,9 @@ def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
     """Makes a new secret; the old one stays valid for the overlap (0 for a leak)."""
     rotation = merchants.rotate(merch_id, kind, timedelta(hours=overlap_hours), ACTOR)
     until = rotation.old_valid_until
-    _print({"merch_id": merch_id, "kind": kind, "secret": rotation.secret, "old_valid_until": _utc(until)})
+    _print(
+        {"merch_id": merch_id, "kind": kind, "secret": rotation.secret, "old_valid_until": timestamps.utc_text(until)}
+    )
 
 
 @merchant.command("block")
@@ -267,8 +269,8 @@ def webhook_resend(
         {
             "merch_id": target.merch_id,
             "endpoint": target.origin,
-            "since": _utc(since),
-            "until": until and _utc(until),
+            "since": timestamps.utc_text(since),
+            "until": until and timestamps.utc_text(until),
             "delivered": delivered,
             "dry_run": dry_run,
             "matched": done.matched,
@@ -285,9 +287,9 @@ def _with_progress(steps: Iterator[resending.Progress]) -> resending.Progress:
         for done in steps:
             if time.monotonic() - told_at >= TOLD_EVERY and done.up_to is not None:
                 told_at = time.monotonic()
-                click.echo(f"{_so_far(done)}, now at {_utc(done.up_to)}", err=True)
+                click.echo(f"{_so_far(done)}, now at {timestamps.utc_text(done.up_to)}", err=True)
     except KeyboardInterrupt:
-        rest = f" Go on with --since {_utc(done.up_to)}" if done.up_to else ""
+        rest = f" Go on with --since {timestamps.utc_text(done.up_to)}" if done.up_to else ""
         raise click.ClickException(f"Stopped: {_so_far(done)}.{rest}") from None
     return done
 
@@ -333,10 +335,6 @@ def _moment(option: str, text: str, parse: Callable[[str, tzinfo], datetime]) ->
         return parse(text, settings().timezone)
     except ValueError as error:
         raise click.BadParameter(f"{option}: {error}") from None
-
-
-def _utc(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
 
 
 def _given_secrets() -> tuple[str, str]:

@@ -7,6 +7,7 @@ never waits for a writer, nor makes one wait.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -88,6 +89,9 @@ def init_app(app: Flask, settings: Settings) -> None:
     reads = options | {"url": settings.database_url, "isolation_level": "AUTOCOMMIT"}
     app.config["SQLALCHEMY_BINDS"] = {"reads": reads}
     db.init_app(app)
+    # Where a server dies in a transaction, the rollback fails too, and the pool writes a traceback of it. That says
+    # nothing that is not told already: the statement that failed first is the one that is handled.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
     if make_url(settings.database_url).get_backend_name() == "sqlite":
         with app.app_context():
             for engine in db.engines.values():
@@ -100,6 +104,11 @@ def reading() -> Iterator[Session]:
     """A session on the reading engine. What it loaded stays usable after it."""
     with Session(db.engines["reads"], expire_on_commit=False, autoflush=False) as session:
         yield session
+
+
+def read_connection() -> Connection:
+    """A bare connection of the reading engine: for a statement that is too frequent for the ORM."""
+    return db.engines["reads"].connect()
 
 
 def transaction(use_case: Callable[P, T]) -> Callable[P, T]:

@@ -1,4 +1,4 @@
-"""What is counted of the deliveries, and how: names, labels and buckets. Pure rules.
+"""The rules of the figures (`services/figures.py` keeps the table): names, labels and buckets. Pure.
 
 All of it is running totals of whole numbers, which many workers can add up in one table. A histogram is a total for
 each bucket, of what fell between the bound before and its own, and one of all its milliseconds.

@@ -22,7 +22,7 @@ from cerber import context, errors, signing
 from cerber.dashboard import forms
 from cerber.database import db, reading
 from cerber.models import AuditEntry, Merchant, Operator, Payment, Transfer, Webhook
-from cerber.services import merchants, openings, operators, queue, wallets
+from cerber.services import merchants, openings, operators, paging, queue, wallets
 
 PASSWORD = "correct horse battery"
 NBSP = "\u00a0"
@@ -311,13 +311,13 @@ def test_search_by_merchant_and_bad_filters(anna: Browser, shop: Shop) -> None:
 
 
 def test_the_queue_has_pages(app: Flask, shop: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(queue, "PAGE", 2)
+    monkeypatch.setattr(paging, "SIZE", 2)
     for number in range(3):
         shop.open(f"order-{number}")
     with app.app_context():
         first, second = queue.search(page=1), queue.search(page=2)
-    assert [len(first.payments), first.has_next] == [2, True]
-    assert [payment.payment_id for payment in second.payments] == ["order-2"]
+    assert [len(first.rows), first.has_next] == [2, True]
+    assert [payment.payment_id for payment in second.rows] == ["order-2"]
     assert not second.has_next
 
 

@@ -16,7 +16,7 @@ from cerber.context import now
 from cerber.dashboard import webhooks as views
 from cerber.database import db, reading
 from cerber.models import AuditEntry, Breaker, Webhook, WebhookAttempt
-from cerber.services import deliveries, resending
+from cerber.services import deliveries, paging, resending
 from tests.factories import make_merchant, make_wallet, open_payment
 from tests.test_dashboard import Browser, anna, chief, people, quick_hashes, stranger
 from tests.test_delivery import decide
@@ -118,7 +118,7 @@ def test_held_endpoints_come_first_with_since_when_and_why(app: Flask, anna: Bro
 def test_the_list_has_pages_and_counts_no_further_than_it_must(
     app: Flask, endpoint: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliveries, "PAGE", 2)
+    monkeypatch.setattr(paging, "SIZE", 2)
     monkeypatch.setattr(deliveries, "COUNTED", 3)
     for number in range(2):
         make_endpoint(app, origin=f"https://{number}.example")
@@ -211,7 +211,7 @@ def test_given_up_ones_are_listed_newest_first_balances_too(app: Flask, anna: Br
 
 
 def test_the_webhooks_have_pages(app: Flask, anna: Browser, endpoint: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deliveries, "PAGE", 2)
+    monkeypatch.setattr(paging, "SIZE", 2)
     put(app, endpoint, *[{}] * 3)
     assert "/webhooks/?page=2&amp;state=given_up" in anna.client.get("/webhooks/?state=given_up").text
     assert "/webhooks/?page=1&amp;state=given_up" in anna.client.get("/webhooks/?state=given_up&page=2").text

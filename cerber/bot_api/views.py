@@ -17,6 +17,7 @@ from cerber.errors import NotFound, PaymentNotFound, WebhookBodySent
 from cerber.payment_states import is_due
 from cerber.services import balance, events, openings, payments
 from cerber.services.events import HappenedEvent
+from cerber.timestamps import utc_text
 
 blueprint = Blueprint("bot_api", __name__, url_prefix="/bot_api")
 
@@ -79,8 +80,8 @@ def get_events() -> Response:
     asked = schemas.get_events(fields)
     try:
         page = events.after(merchant, asked.after, asked.limit)
-    except NotFound as error:
-        raise Invalid([("after", error.message)]) from None
+    except NotFound:
+        raise Invalid([("after", "is no event of yours")]) from None
     return _answer(events=[_event(event) for event in page.events], cursor=page.cursor, has_more=page.has_more)
 
 
@@ -90,7 +91,7 @@ def _event(event: HappenedEvent) -> dict[str, object]:
         "kind": event.kind,
         "payment_id": None if event.payment_id is None else wire.payment_number(event.payment_id),
         "body": event.body,
-        "time": event.at.isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "time": utc_text(event.at, "microseconds"),
         "state": event.state,
         "attempts": event.attempts,
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from datetime import UTC, datetime
+from datetime import datetime
 
 from flask import abort, flash, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
@@ -13,6 +13,7 @@ from cerber.context import settings
 from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
 from cerber.services import deliveries, resending
+from cerber.timestamps import utc_text
 
 # what one request does at most; the rest is for the command, or for the next request
 MOST_SENT = 10_000
@@ -109,7 +110,7 @@ def _send_again(target: resending.Target) -> str | None:
     if done.finished or done.up_to is None:
         flash(told)
         return None
-    go_on = done.up_to.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    go_on = utc_text(done.up_to)
     command = f"flask webhook resend --merchant {shlex.quote(target.merch_id)} --since {go_on}"
     command += f" --endpoint {shlex.quote(target.origin)}" if target.origin else ""
     command += " --delivered" if which.delivered else ""

@@ -10,7 +10,7 @@ from sqlalchemy import column, func, inspect, select, table
 
 from cerber.config import ROOT
 from cerber.context import now, settings
-from cerber.database import OUTAGES, db, reading
+from cerber.database import OUTAGES, read_connection, reading
 from cerber.models import Wallet, Webhook, Worker
 from cerber.services import figures, workers
 from cerber.services.figures import Snapshot
@@ -63,7 +63,7 @@ def readiness() -> Readiness:
 
 def schema_is_current() -> bool:
     """Whether the database is at the newest migration. Raises one of OUTAGES where there is no database."""
-    with db.engines["reads"].connect() as connection:
+    with read_connection() as connection:
         if not inspect(connection).has_table(_VERSION.name):
             return False
         return set(connection.scalars(select(_VERSION.c.version_num))) == _heads()
@@ -84,7 +84,7 @@ def diagnose() -> list[Finding]:
 
 def _durability() -> Finding:
     """Whether what was committed outlives a power cut."""
-    with db.engines["reads"].connect() as connection:
+    with read_connection() as connection:
         question, wanted, name = _DURABLE[connection.dialect.name]
         found = connection.exec_driver_sql(question).scalar()
     if found != wanted:

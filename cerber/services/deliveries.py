@@ -16,8 +16,9 @@ from sqlalchemy.orm import Session
 
 from cerber.database import reading
 from cerber.models import Breaker, Endpoint, Merchant, Payment, Webhook, WebhookAttempt
+from cerber.services import paging
+from cerber.services.paging import Page
 
-PAGE = 50
 COUNTED = 1000
 ATTEMPTS = 20
 STATES = ("due", "given_up")
@@ -43,15 +44,6 @@ class EndpointNow:
 
 
 @dataclass(frozen=True, slots=True)
-class Endpoints:
-    """One page of them."""
-
-    rows: Sequence[EndpointNow]
-    number: int
-    has_next: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Sent:
     """A webhook, whose it is, and its last attempt. `payment_id` is the merchant's, None for a balance."""
 
@@ -61,15 +53,6 @@ class Sent:
     payment_id: str | None
     held_since: datetime | None
     last: WebhookAttempt | None
-
-
-@dataclass(frozen=True, slots=True)
-class Webhooks:
-    """One page of them."""
-
-    rows: Sequence[Sent]
-    number: int
-    has_next: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +78,7 @@ def held_count() -> int:
         return session.scalar(select(func.count()).where(Breaker.probe_at.is_not(None))) or 0
 
 
-def endpoints(merchant: str = "", page: int = 1) -> Endpoints:
+def endpoints(merchant: str = "", page: int = 1) -> Page[EndpointNow]:
     """The held ones first, the longest held before the others; then those that fail; then by merchant."""
     query = _endpoints().order_by(
         Breaker.held_since.is_(None),
@@ -108,9 +91,8 @@ def endpoints(merchant: str = "", page: int = 1) -> Endpoints:
     if merchant:
         query = query.where(Merchant.merch_id == merchant)
     with reading() as session:
-        found = session.execute(query.offset((page - 1) * PAGE).limit(PAGE + 1)).all()
-        rows = _endpoints_now(session, found[:PAGE])
-    return Endpoints(rows, page, has_next=len(found) > PAGE)
+        found = paging.page(session.execute(paging.limited(query, page)).all(), page)
+        return found.showing(_endpoints_now(session, found.rows))
 
 
 def endpoint(pk: int) -> EndpointNow | None:
@@ -125,12 +107,12 @@ def given_up(endpoint_pk: int) -> Count:
         return _counted(session, [endpoint_pk], "given_up")[endpoint_pk]
 
 
-def webhooks(state: str = "", merchant: str = "", endpoint_pk: int | None = None, page: int = 1) -> Webhooks:
+def webhooks(state: str = "", merchant: str = "", endpoint_pk: int | None = None, page: int = 1) -> Page[Sent]:
     """The newest first; with one of STATES by when they were or are due, and of those that wait the next first."""
     with reading() as session:
         query = _listed(session, state, merchant, endpoint_pk)
-        ids = session.scalars(query.offset((page - 1) * PAGE).limit(PAGE + 1)).all()
-        return Webhooks(_sent(session, ids[:PAGE]), page, has_next=len(ids) > PAGE)
+        ids = paging.page(session.scalars(paging.limited(query, page)).all(), page)
+        return ids.showing(_sent(session, ids.rows))
 
 
 def details(pk: int) -> Details | None:

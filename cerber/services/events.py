@@ -62,7 +62,7 @@ def _bounds(session: Session, merchant_pk: int, cursor: str | None) -> tuple[int
     start_column = null() if cursor is None else own.scalar_subquery()
     start, settled = session.execute(select(start_column, old.scalar_subquery())).one()
     if cursor is not None and start is None:
-        raise NotFound("is no event of yours")
+        raise NotFound("The merchant has no event with this id.")
     return start or 0, settled or 0
 
 

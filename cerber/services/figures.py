@@ -1,4 +1,5 @@
-"""The figures that `/metrics` shows: workers add to them, and any web process reads them, so it is right under many.
+"""The table of the figures that `/metrics` shows (`cerber/figures.py` has the rules): workers add to it, and any web
+process reads it, so it is right under many.
 
 A worker counts in memory, and adds what it counted to the table `figures` every 5 s at most and when it stops. One
 that is killed (SIGKILL, a power cut) loses what it counted since: that of 5 s, or of `CERBER_POLL_INTERVAL` where it

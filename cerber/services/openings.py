@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from cerber.context import now, settings
-from cerber.database import db, transaction
+from cerber.database import db, read_connection, transaction
 from cerber.errors import NoWalletAvailable, PaymentClosed, PaymentIdReused
 from cerber.models import Payment, Wallet
 from cerber.payment_states import OPEN, Status, is_due
@@ -85,7 +85,7 @@ def _same_open(merchant_pk: int, opening: Opening) -> int | None:
 
 
 def _find(merchant_pk: int, payment_id: str) -> Any:
-    with db.engines["reads"].connect() as connection:
+    with read_connection() as connection:
         return connection.execute(_KNOWN, {"merchant": merchant_pk, "id": payment_id}).first()
 
 
@@ -115,5 +115,5 @@ def _open(merchant_pk: int, opening: Opening) -> int:
 
 
 def _shown(payment_pk: int) -> Shown:
-    with db.engines["reads"].connect() as connection:
+    with read_connection() as connection:
         return Shown(*connection.execute(_SHOWN, {"pk": payment_pk}).one())

@@ -11,22 +11,13 @@ from sqlalchemy.orm import Session, joinedload
 from cerber import database
 from cerber.models import AuditEntry, Breaker, Merchant, Payment, Transfer, Wallet, Webhook
 from cerber.payment_states import OPEN, Status
-from cerber.services import deliveries
+from cerber.services import deliveries, paging
 from cerber.services.deliveries import Attempts
+from cerber.services.paging import Page
 
-PAGE = 50
 ALL = "all"
 STATUSES = (*Status, ALL)
 _LAST_CHARACTER = "\U0010ffff"
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of payments, with their merchants and wallets."""
-
-    payments: Sequence[Payment]
-    number: int
-    has_next: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +34,8 @@ class Details:
     audit: Sequence[AuditEntry]
 
 
-def search(status: str = "", merchant: str = "", q: str = "", page: int = 1) -> Page:
-    """The payments that fit all of what is given.
+def search(status: str = "", merchant: str = "", q: str = "", page: int = 1) -> Page[Payment]:
+    """The payments that fit all of what is given, with their merchants and wallets.
 
     Without a status: the open ones, the longest waiting first; but `q` then looks everywhere. With one of STATUSES:
     the newest first. `q` is a payment id, the payer's wallet or how it begins, or the number of a wallet of ours.
@@ -61,8 +52,7 @@ def search(status: str = "", merchant: str = "", q: str = "", page: int = 1) -> 
     if q:
         query = query.where(_found_by(q))
     with database.reading() as session:
-        found = session.scalars(query.offset((page - 1) * PAGE).limit(PAGE + 1)).all()
-    return Page(found[:PAGE], page, has_next=len(found) > PAGE)
+        return paging.page(session.scalars(paging.limited(query, page)).all(), page)
 
 
 def details(payment_pk: int) -> Details | None:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_
 from sqlalchemy.orm import aliased
 
 from cerber.context import now
-from cerber.database import UTCDateTime, db, skips_locked
+from cerber.database import UTCDateTime, db, read_connection, skips_locked
 from cerber.models import Breaker, Endpoint, Merchant, Webhook
 from cerber.services.keyring import Signer
 
@@ -31,7 +31,7 @@ class Ready:
 
 def endpoints() -> list[Ready]:
     """The endpoints that have something to send now. One statement, and one look into the index for each of them."""
-    with db.engines["reads"].connect() as connection:
+    with read_connection() as connection:
         rows = connection.execute(_READY[connection.dialect.name], {"at": now()}).all()
     return [_ready(row) for row in rows]
 
