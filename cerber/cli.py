@@ -142,11 +142,11 @@ def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
 
 @merchant.command("rotate")
 @click.argument("merch_id")
-@click.argument("kind", type=click.Choice(merchants.KINDS))
+@click.argument("kind", type=click.Choice([kind.value for kind in signing.SecretKind]))
 @click.option("--overlap-hours", type=click.FloatRange(0, 720), default=24.0, show_default=True)
 def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
     """Makes a new secret; the old one stays valid for the overlap (0 for a leak)."""
-    rotation = merchants.rotate(merch_id, kind, timedelta(hours=overlap_hours), ACTOR)
+    rotation = merchants.rotate(merch_id, signing.SecretKind(kind), timedelta(hours=overlap_hours), ACTOR)
     until = rotation.old_valid_until
     _print(
         {"merch_id": merch_id, "kind": kind, "secret": rotation.secret, "old_valid_until": timestamps.utc_text(until)}

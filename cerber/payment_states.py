@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from cerber.errors import MoneyReceived, NotPossible, PaymentClosed
+from cerber.signing import SecretKind
 
 
 class Status(StrEnum):
@@ -55,6 +56,10 @@ class Kind(StrEnum):
     CANCEL = "cancel"
     CHANGE_SUM = "change_sum"
     BALANCE = "balance"
+
+    @property
+    def signed_with(self) -> SecretKind:
+        return SecretKind.BALANCE if self is Kind.BALANCE else SecretKind.PAYMENT
 
 
 REVIVAL_WINDOW = timedelta(hours=24)

@@ -13,11 +13,19 @@ import hmac
 import re
 import secrets
 from collections.abc import Iterable
+from enum import StrEnum
 
 PREFIX = "whsec_"
 SECRET_BYTES = 32
 
 _HEX_DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
+
+
+class SecretKind(StrEnum):
+    """The two secrets of a merchant."""
+
+    PAYMENT = "payment"
+    BALANCE = "balance"
 
 
 def new_secret() -> str:

@@ -17,6 +17,7 @@ from cerber.models import Merchant, Payment
 from cerber.payment_states import Status
 from cerber.services import keyring
 from cerber.services.keyring import Signer
+from cerber.signing import SecretKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ def message() -> Message:
     return Message(body or query, request.headers.get("Signature", ""))
 
 
-def merchant(fields: Fields, kind: str) -> int:
+def merchant(fields: Fields, kind: SecretKind) -> int:
     """The key of the merchant that `merch_id` names and that signed. Raises WrongSignature."""
     name = schemas.usable(fields, "merch_id")
     sent = message()
@@ -63,14 +64,14 @@ def payment(fields: Fields) -> Found | None:
     """
     payment_id = schemas.usable(fields, "payment_id")
     if "merch_id" in fields.values and schemas.usable(fields, "merch_id") is not None:
-        return _of(merchant(fields, "payment"), payment_id)
+        return _of(merchant(fields, SecretKind.PAYMENT), payment_id)
     sent = message()
     with reading() as session:
         for row in session.execute(_payments(payment_id)).all() if payment_id else ():
             signer = _signer(row.merchant_id, row.version, row.blocked_at)
-            if keyring.signed(session, signer, "payment", sent.signed, sent.signature):
+            if keyring.signed(session, signer, SecretKind.PAYMENT, sent.signed, sent.signature):
                 return _found(row)
-        if keyring.find_signer(session, "payment", sent.signed, sent.signature) is None:
+        if keyring.find_signer(session, SecretKind.PAYMENT, sent.signed, sent.signature) is None:
             raise _refused()
     return None
 

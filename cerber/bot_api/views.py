@@ -17,6 +17,7 @@ from cerber.errors import NotFound, PaymentNotFound, WebhookBodySent
 from cerber.payment_states import is_due
 from cerber.services import balance, events, openings, payments
 from cerber.services.events import HappenedEvent
+from cerber.signing import SecretKind
 from cerber.timestamps import utc_text
 
 blueprint = Blueprint("bot_api", __name__, url_prefix="/bot_api")
@@ -28,7 +29,7 @@ _AS_SENT: dict[str, Any] = {"strict_slashes": False, "provide_automatic_options"
 @blueprint.post("/get_wallet/", **_AS_SENT)
 def get_wallet() -> Response:
     fields = _fields()
-    merchant = auth.merchant(fields, "payment")
+    merchant = auth.merchant(fields, SecretKind.PAYMENT)
     shown = openings.open_payment(merchant, schemas.get_wallet(fields, _circumstances()))
     return _answer(
         payment_id=wire.payment_number(shown.payment_id),
@@ -65,7 +66,7 @@ def get_status() -> Response:
 @blueprint.get("/get_balance/", **_AS_SENT)
 def get_balance() -> Response:
     fields = _fields()
-    merchant = auth.merchant(fields, "balance")
+    merchant = auth.merchant(fields, SecretKind.BALANCE)
     asked = schemas.get_balance(fields, _circumstances())
     text = balance.body(merchant, asked.start, asked.end)
     if asked.callback_url:
@@ -76,7 +77,7 @@ def get_balance() -> Response:
 @blueprint.get("/get_events/", **_AS_SENT)
 def get_events() -> Response:
     fields = _fields()
-    merchant = auth.merchant(fields, "balance")
+    merchant = auth.merchant(fields, SecretKind.BALANCE)
     asked = schemas.get_events(fields)
     try:
         page = events.after(merchant, asked.after, asked.limit)

@@ -20,6 +20,7 @@ from cerber.context import now, vault
 from cerber.errors import Unavailable
 from cerber.models import Merchant, MerchantSecret
 from cerber.services import merchants
+from cerber.signing import SecretKind
 
 log = logging.getLogger(__name__)
 _NOBODY = signing.new_secret()  # what a signature is checked against where there is no secret: the same work
@@ -44,7 +45,7 @@ class Signer:
     blocked: bool
 
 
-def signed(session: Session, signer: Signer | None, kind: str, message: bytes, signature: str) -> bool:
+def signed(session: Session, signer: Signer | None, kind: SecretKind, message: bytes, signature: str) -> bool:
     """Whether this merchant may ask and signed `message`. Takes the same work for nobody, and for a blocked one."""
     keys = _valid(session, signer, kind) if signer else []
     texts = [key.secret for key in keys] + [_NOBODY] * (2 - len(keys))
@@ -56,7 +57,7 @@ def signed(session: Session, signer: Signer | None, kind: str, message: bytes, s
     return True
 
 
-def find_signer(session: Session, kind: str, message: bytes, signature: str) -> Signer | None:
+def find_signer(session: Session, kind: SecretKind, message: bytes, signature: str) -> Signer | None:
     """The merchant who signed, of all there are: for the calls that name none."""
     found = None
     for row in session.execute(select(Merchant.id, Merchant.version, Merchant.blocked_at)):
@@ -66,7 +67,7 @@ def find_signer(session: Session, kind: str, message: bytes, signature: str) -> 
     return found
 
 
-def webhook_headers(session: Session, signer: Signer, kind: str, event_id: str, body: bytes) -> dict[str, str]:
+def webhook_headers(session: Session, signer: Signer, kind: SecretKind, event_id: str, body: bytes) -> dict[str, str]:
     """The signatures of one attempt, made now: contract section 5. Raises Unavailable where no secret opens."""
     keys = _valid(session, signer, kind)
     if not keys:
@@ -82,7 +83,7 @@ def webhook_headers(session: Session, signer: Signer, kind: str, event_id: str, 
     }
 
 
-def _valid(session: Session, signer: Signer, kind: str) -> list[Key]:
+def _valid(session: Session, signer: Signer, kind: SecretKind) -> list[Key]:
     """The current secret and, while the overlap lasts, the one before it."""
     at = now()
     keys = _keys(session, signer)

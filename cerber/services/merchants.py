@@ -15,8 +15,7 @@ from cerber.database import db, reading, transaction
 from cerber.errors import AlreadyExists, NotFound
 from cerber.models import Merchant, MerchantSecret
 from cerber.services import audit
-
-KINDS = ("payment", "balance")
+from cerber.signing import SecretKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ def add(merch_id: str, name: str, payment_secret: str, balance_secret: str, acto
     db.session.add(merchant)
     try:
         db.session.flush()
-        for kind, secret in zip(KINDS, (payment_secret, balance_secret), strict=True):
+        for kind, secret in ((SecretKind.PAYMENT, payment_secret), (SecretKind.BALANCE, balance_secret)):
             _store(merchant, kind, signing.check_secret(secret))
         db.session.flush()
     except IntegrityError:
@@ -43,7 +42,7 @@ def add(merch_id: str, name: str, payment_secret: str, balance_secret: str, acto
 
 
 @transaction
-def rotate(merch_id: str, kind: str, overlap: timedelta, actor: str) -> Rotation:
+def rotate(merch_id: str, kind: SecretKind, overlap: timedelta, actor: str) -> Rotation:
     """A new secret of a kind. The old one stays valid for `overlap`; one still older ends now. Raises NotFound."""
     merchant = _locked(merch_id)
     slots = (MerchantSecret.merchant_id == merchant.id, MerchantSecret.kind == kind)
@@ -68,7 +67,7 @@ def set_blocked(merch_id: str, actor: str, *, blocked: bool) -> None:
 
 
 @transaction
-def note_first_use(merchant_pk: int, version: int, kind: str) -> None:
+def note_first_use(merchant_pk: int, version: int, kind: SecretKind) -> None:
     """The merchant signs with what was its new secret at `version`: from now on its webhooks do too."""
     merchant = db.session.scalars(select(Merchant).filter_by(id=merchant_pk).with_for_update()).one()
     newest = db.session.scalars(select(MerchantSecret).filter_by(merchant_id=merchant_pk, kind=kind, slot=0)).one()
@@ -89,7 +88,7 @@ def _locked(merch_id: str) -> Merchant:
     return merchant
 
 
-def _store(merchant: Merchant, kind: str, secret: str) -> None:
+def _store(merchant: Merchant, kind: SecretKind, secret: str) -> None:
     fingerprint = hashlib.sha256(secret.encode()).hexdigest()
     row = MerchantSecret(
         merchant_id=merchant.id, kind=kind, sealed=vault().seal(secret), fingerprint=fingerprint, created_at=now()
