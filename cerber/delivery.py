@@ -25,6 +25,7 @@ from cerber.context import now, settings
 from cerber.database import OUTAGES, reading
 from cerber.egress import Egress
 from cerber.errors import Unavailable
+from cerber.payment_states import Kind
 from cerber.sending import Letter, Returned, Sender, outcome, own_side
 from cerber.services import claims, figures, keyring, payments, ready, workers
 from cerber.services.agenda import Agenda, Due
@@ -196,7 +197,7 @@ class Delivery:
         letters, failed = [], []
         with reading() as session:
             for claim in claimed:
-                kind = "balance" if claim.kind == "balance" else "payment"
+                kind = Kind(claim.kind).signed_with
                 signer, body = signers[claim.endpoint_id], claim.body.encode()
                 try:
                     signed = keyring.webhook_headers(session, signer, kind, claim.event_id, body)

@@ -1,4 +1,4 @@
-"""Breakers: endpoints whose events are held because they fail (`cerber.breaker` has the rules)."""
+"""The rows of breakers (`cerber/breaker.py` has the rules): endpoints whose events are held because they fail."""
 
 from __future__ import annotations
 
