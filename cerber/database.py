@@ -19,8 +19,8 @@ from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Engine, Integer, MetaData, event
 from sqlalchemy.dialects import mysql
-from sqlalchemy.engine import make_url
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import DeclarativeBase, Session
 from sqlalchemy.types import TypeDecorator
@@ -32,6 +32,7 @@ T = TypeVar("T")
 
 OUTAGES = (OperationalError, InterfaceError, PoolTimeout)
 DEADLOCK = 1213  # MySQL undid one of two transactions that waited for each other; it may simply run again
+CHECKS_BROKEN = (3819, 4025)  # of MySQL and of MariaDB
 TRIES = 5
 BUSY_SECONDS = 15
 
@@ -97,6 +98,9 @@ def init_app(app: Flask, settings: Settings) -> None:
             for engine in db.engines.values():
                 _prepare_sqlite(engine, networked_disk=settings.on_pythonanywhere)
             event.listen(db.engine, "begin", _begin_immediate)  # the reading engine has no transactions
+    else:
+        with app.app_context():
+            event.listen(db.engine, "handle_error", _name_broken_check)
 
 
 @contextmanager
@@ -184,6 +188,13 @@ def _prepare_sqlite(engine: Engine, *, networked_disk: bool) -> None:
             connection.execute(f"PRAGMA {pragma}")
         if networked_disk:
             connection.execute("PRAGMA mmap_size=0")
+
+
+def _name_broken_check(context: ExceptionContext) -> None:
+    """PyMySQL takes a broken CHECK for an OperationalError, which would pass for a database that is away."""
+    error = context.original_exception
+    if error.args and error.args[0] in CHECKS_BROKEN:
+        raise IntegrityError(context.statement, context.parameters, error) from error
 
 
 def _begin_immediate(connection: Connection) -> None:

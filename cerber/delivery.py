@@ -25,9 +25,10 @@ from cerber.context import now, settings
 from cerber.database import OUTAGES, reading
 from cerber.egress import Egress
 from cerber.errors import Unavailable
+from cerber.lanes import Wish
 from cerber.payment_states import Kind
 from cerber.sending import Letter, Returned, Sender, outcome, own_side
-from cerber.services import claims, figures, keyring, payments, ready, workers
+from cerber.services import checks, claims, figures, keyring, payments, ready, workers
 from cerber.services.agenda import Agenda, Due
 from cerber.services.claims import Claim, Turn
 from cerber.services.keyring import Signer
@@ -73,7 +74,7 @@ class Delivery:
                 last_work = time.monotonic() if worked else (last_work if quiet < STAY else None)
         except OUTAGES as error:
             if not self._away:
-                log.warning("The database does not answer, and is asked again each poll: %s", type(error).__name__)
+                log.warning("The database does not answer, and is asked again each poll: %s", _cause(error))
             self._away = True
         else:
             if self._away:
@@ -146,7 +147,7 @@ class Delivery:
     def _turn(self, found: list[Ready]) -> bool:
         """One transaction with the outbox, if there is a reason for it; then sends what it claimed. Whether anything
         came of it: what is due may all wait for earlier events."""
-        shares = self._sender.shares(one.endpoint_id for one in found)
+        shares = self._sender.shares(Wish(one.endpoint_id, one.signer.id, one.failing) for one in found)
         self._returned.unsent += self._sender.take_back()
         reported = bool(self._returned.outcomes or self._returned.unsent)
         self._busy = False
@@ -236,6 +237,7 @@ class Signals:
 
 def run(app: Flask) -> None:
     """`flask deliver`: until SIGTERM or SIGINT; then finishes what is in flight."""
+    _check_schema(app)
     signals = Signals()
     delivery = Delivery(app, _name(), signals.stopping)
     with app.app_context():
@@ -254,7 +256,20 @@ def run(app: Flask) -> None:
 
 def run_once(app: Flask, seconds: float | None) -> None:
     """`flask deliver --once`: sends what is due, then returns. `seconds` bounds it; so does SIGTERM or SIGINT."""
+    _check_schema(app)
     Delivery(app, f"{_name()} once", Signals().stopping).run_once(seconds)
+
+
+def _check_schema(app: Flask) -> None:
+    """Or each poll would fail. Raises one of OUTAGES where the database is away."""
+    with app.app_context():
+        if not checks.schema_is_current():
+            raise Unavailable("The database's schema is not current: run `flask db upgrade`.")
+
+
+def _cause(error: Exception) -> str:
+    lines = str(getattr(error, "orig", None) or error).splitlines()
+    return lines[0] if lines else type(error).__name__
 
 
 def _name() -> str:

@@ -3,7 +3,8 @@
 Each endpoint has a lane. A lane is *quick* while its last answer was good and fast, *sick* when it was slow or a
 failure, or while one under way takes long, and *new* before the first. What holds of the threads:
 
-- a lane has at most half of them; a sick or a new one only a few, and a quick one grows by one with each answer;
+- a quick lane has at most half of them, and grows by one with each answer; a new one has one, a sick one a few;
+- all lanes of one owner (a merchant) that are not quick have a few together, however many endpoints it makes up;
 - all sick lanes together have at most half of them, sick and new ones at most three quarters.
 
 So a lone healthy merchant is fast, and whoever hangs, drips or refuses leaves threads to all others. Letters wait in
@@ -13,7 +14,7 @@ a lane only while it is quick; they are taken back when it falls sick. Times are
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, deque
+from collections import Counter, OrderedDict, deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -43,8 +44,18 @@ class Health(Enum):
     SICK = "sick"
 
 
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """An endpoint with something to send, whose it is, and whether it is known to have failed lately."""
+
+    endpoint: int
+    owner: int
+    failing: bool
+
+
 @dataclass(slots=True)
 class _Lane(Generic[T]):
+    owner: int
     window: int  # how many may be under way
     health: Health = Health.NEW
     pace: float = MOST_WAIT  # seconds that an answer takes, lately
@@ -78,26 +89,27 @@ class Lanes(Generic[T]):
         self._live: OrderedDict[int, _Lane[T]] = OrderedDict()  # those that hold letters, in the same order
         self._closed = False
 
-    def shares(self, endpoints: Iterable[int], at: float) -> dict[int, int]:
+    def shares(self, wishes: Iterable[Wish], at: float) -> dict[int, int]:
         """How many more letters may be claimed for each of these endpoints, those served longest ago first."""
         with self._lock:
             left = (MOST_ROUNDS + 1) * self._threads - sum(lane.size for lane in self._live.values())
-            unsure = self._unsure - sum(lane.size for lane in self._live.values() if not _is_quick(lane, at))
+            held = self._unsure_letters(at)
             shares = {}
-            for endpoint in self._longest_ago_first(endpoints):
-                lane = self._lanes.get(endpoint)
-                room = min(lane.capacity(at) - lane.size if lane else self._few, left)
-                if not (lane and _is_quick(lane, at)):
-                    room = min(room, unsure)
-                    unsure -= max(room, 0)
+            for wish in self._longest_ago_first(wishes):
+                lane = self._lane(wish)
+                room = min(lane.capacity(at) - lane.size, left)
+                if not _is_quick(lane, at):
+                    room = min(room, self._unsure - held.total(), self._few - held[lane.owner])
+                    held[lane.owner] += max(room, 0)
                 if room > 0:
-                    shares[endpoint] = room
+                    shares[wish.endpoint] = room
                     left -= room
             return shares
 
     def put(self, endpoint: int, letter: T) -> None:
+        """Of an endpoint that had a share."""
         with self._lock:
-            lane = self._live[endpoint] = self._lane(endpoint)
+            lane = self._live[endpoint] = self._lanes[endpoint]
             lane.waiting.append(letter)
 
     def next(self, at: float) -> Given[T] | None:
@@ -141,30 +153,45 @@ class Lanes(Generic[T]):
 
     def _next(self, at: float) -> Given[T] | None:
         busy = self._busy(at)
-        if self._closed or sum(busy.values()) >= self._threads:
+        if self._closed or busy.total() >= self._threads:
             return None
         for endpoint, lane in self._live.items():
-            if lane.waiting and len(lane.started) < lane.window and self._may(lane.state(at), busy):
+            if lane.waiting and len(lane.started) < lane.window and self._may(lane, busy, at):
                 lane.started.append(at)
                 self._live.move_to_end(endpoint)
                 self._lanes.move_to_end(endpoint)
                 return Given(endpoint, lane.waiting.popleft(), at)
         return None
 
-    def _busy(self, at: float) -> dict[Health, int]:
+    def _busy(self, at: float) -> Counter[Health]:
         """How many threads the lanes of each health have."""
-        busy = dict.fromkeys(Health, 0)
+        busy: Counter[Health] = Counter()
         for lane in self._live.values():
             busy[lane.state(at)] += len(lane.started)
         return busy
 
-    def _may(self, health: Health, busy: dict[Health, int]) -> bool:
-        """Whether a lane of this health may have one more thread."""
+    def _may(self, lane: _Lane[T], busy: Counter[Health], at: float) -> bool:
+        """Whether this lane may have one more thread."""
+        health = lane.state(at)
         if health is Health.QUICK:
             return True
         if busy[Health.SICK] + busy[Health.NEW] >= self._unsure:
             return False
-        return health is Health.NEW or busy[Health.SICK] < self._half
+        if health is Health.SICK and busy[Health.SICK] >= self._half:
+            return False
+        return self._started_unsure(lane.owner, at) < self._few
+
+    def _started_unsure(self, owner: int, at: float) -> int:
+        of_owner = (lane for lane in self._live.values() if lane.owner == owner)
+        return sum(len(lane.started) for lane in of_owner if not _is_quick(lane, at))
+
+    def _unsure_letters(self, at: float) -> Counter[int]:
+        """How many letters each owner has in lanes that are not quick."""
+        held: Counter[int] = Counter()
+        for lane in self._live.values():
+            if not _is_quick(lane, at):
+                held[lane.owner] += lane.size
+        return held
 
     def _finished(self, given: Given[T]) -> _Lane[T]:
         lane = self._lanes[given.endpoint]
@@ -176,18 +203,19 @@ class Lanes(Generic[T]):
         if not lane.size:
             self._live.pop(endpoint, None)
 
-    def _longest_ago_first(self, endpoints: Iterable[int]) -> list[int]:
-        asked = set(endpoints)
+    def _longest_ago_first(self, wishes: Iterable[Wish]) -> list[Wish]:
+        asked = {wish.endpoint: wish for wish in wishes}
         if len(asked) < 2:
-            return list(asked)
-        known = [endpoint for endpoint in self._lanes if endpoint in asked]
-        return [*sorted(asked.difference(known)), *known]
+            return list(asked.values())
+        known = [asked[endpoint] for endpoint in self._lanes if endpoint in asked]
+        return [*(wish for endpoint, wish in asked.items() if endpoint not in self._lanes), *known]
 
-    def _lane(self, endpoint: int) -> _Lane[T]:
-        lane = self._lanes.get(endpoint)
+    def _lane(self, wish: Wish) -> _Lane[T]:
+        """The endpoint's lane. One that others saw failing does not begin as new."""
+        lane = self._lanes.get(wish.endpoint)
         if lane is None:
             self._forget_one()
-            lane = self._lanes[endpoint] = _Lane(self._few)
+            lane = self._lanes[wish.endpoint] = _Lane(wish.owner, 1, Health.SICK if wish.failing else Health.NEW)
         return lane
 
     def _forget_one(self) -> None:

@@ -12,7 +12,7 @@ from datetime import timedelta
 
 from cerber.context import now
 from cerber.egress import Attempt, Egress, Failure
-from cerber.lanes import Given, Lanes
+from cerber.lanes import Given, Lanes, Wish
 from cerber.services.claims import Claim, Outcome
 
 LONGEST_ATTEMPT = timedelta(seconds=16)
@@ -46,9 +46,9 @@ class Sender:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="send")
         self._back: queue.SimpleQueue[Outcome | Claim] = queue.SimpleQueue()
 
-    def shares(self, endpoints: Iterable[int]) -> dict[int, int]:
+    def shares(self, wishes: Iterable[Wish]) -> dict[int, int]:
         """How many more events may be claimed for each of these endpoints."""
-        return self._lanes.shares(endpoints, time.monotonic())
+        return self._lanes.shares(wishes, time.monotonic())
 
     def send(self, letters: Sequence[Letter]) -> None:
         self.in_flight += len(letters)
@@ -108,9 +108,13 @@ class Sender:
     def _attempt(self, letter: Letter) -> Attempt:
         try:
             return self._egress.post(letter.claim.url, letter.claim.body.encode(), letter.headers)
-        except Exception as error:  # whatever it is: a thread that died with its letter would hold its place for good
+        except (MemoryError, RuntimeError) as error:  # no more threads, say
             log.exception("Webhook %s could not be sent", letter.claim.event_id)
             return own_side(type(error).__name__)
+        except Exception as error:  # a thread that died with its letter would hold its place for good
+            # The receiver brought it about somehow, and must not be sent to for ever for that.
+            log.exception("Webhook %s could not be sent", letter.claim.event_id)
+            return Attempt(None, Failure.protocol, type(error).__name__, b"", None, 0.0)
 
 
 def own_side(detail: str) -> Attempt:

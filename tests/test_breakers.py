@@ -107,6 +107,24 @@ def test_the_first_success_releases_all_that_is_held_in_order(
     assert charged(app) == [2, 1] * 3 + [2, 2] + [1] * 6
 
 
+def test_a_release_begins_with_the_oldest_however_often_it_was_tried(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    counter.statuses = [500] * 7
+    fill(app, keys, url, 10)
+    with worker(env | SLOW | {"CERBER_DELIVERY_THREADS": "1"}) as process:
+        until(lambda: held(app))
+        for probes in (1, 2):
+            probe_now(app)
+            until(lambda probes=probes: breaker(app).probes == probes)  # type: ignore[misc]
+        probe_now(app)
+        until(lambda: states(app) == ["delivered"] * 10)
+        stop(process)
+    released = [int(named(arrival.body)) for arrival in counter.arrivals[8:]]
+    assert released == sorted(released)
+
+
 def test_no_other_worker_sends_what_is_held_and_resending_by_hand_probes_at_once(
     app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
 ) -> None:

@@ -9,16 +9,16 @@ from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
 from standardwebhooks import Webhook as StandardWebhook
 
 from cerber.app import create_app
 from cerber.context import now
 from cerber.database import db, reading
 from cerber.delivery import Delivery
-from cerber.models import Payment, Webhook, WebhookAttempt, Worker
+from cerber.models import Payment, Wallet, Webhook, WebhookAttempt, Worker
 from cerber.services import merchants, payments, resending
-from tests.factories import MerchantKeys, call, make_merchant, make_wallet, open_payment
+from tests.factories import MerchantKeys, call, make_merchant, make_wallet, open_payment, payment
 from tests.shop import Shop, open_shop
 from tests.workers import changed_worker, decide, end_leases, fill, states, until, worker
 
@@ -236,3 +236,22 @@ def test_sending_an_undelivered_event_again_lets_nothing_overtake_it(
     until(lambda: worker.step(wait=0.05) and states(app) == ["delivered", "delivered"])
     worker.finish()
     assert [json.loads(arrival.body)["confirm_sum"] for arrival in counter.arrivals] == ["200", "200", "200", "500"]
+
+
+def test_a_payment_that_cannot_be_expired_stops_nothing(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    broken, due = (open_payment(app, keys, payment_id=name, callback_url=url) for name in ("1", "2"))
+    with app.app_context():
+        for minutes, key in ((2, broken), (1, due)):
+            db.session.get_one(Payment, key).due_at = now() - timedelta(minutes=minutes)
+        db.session.execute(update(Wallet).values(expected=500_00))  # too little for both
+        db.session.commit()
+        db.session.execute(update(Payment).filter_by(id=broken).values(sum=600_00))
+        db.session.commit()
+    decide(app, open_payment(app, keys, payment_id="3", callback_url=url), 500_00)
+    with worker(env, "--once") as process:
+        assert process.wait(30) == 0
+    assert sorted(json.loads(arrival.body)["payment_id"] for arrival in counter.arrivals) == ["2", "3"]
+    assert payment(app, broken).status == "pending"

@@ -6,14 +6,18 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from cerber.lanes import FEW, Given, Lanes
+from cerber.lanes import FEW, Given, Lanes, Wish
 
 THREADS = 16
 
 
+def wish(endpoint: int, owner: int | None = None, *, failing: bool = False) -> Wish:
+    return Wish(endpoint, endpoint if owner is None else owner, failing)
+
+
 def fill(lanes: Lanes[str], endpoint: int, at: float, most: int = 100) -> int:
     """Claims as much as the lane takes, and puts it in."""
-    share = min(lanes.shares([endpoint], at).get(endpoint, 0), most)
+    share = min(lanes.shares([wish(endpoint)], at).get(endpoint, 0), most)
     for number in range(share):
         lanes.put(endpoint, f"{endpoint}/{number}")
     return share
@@ -35,14 +39,39 @@ def warm(lanes: Lanes[str], endpoint: int, seconds: float = 0.01, rounds: int = 
                 lanes.answered(given, seconds, well=True)
 
 
-def test_a_new_endpoint_has_a_few_threads_and_one_more_with_each_good_answer() -> None:
+def test_a_new_endpoint_has_one_thread_and_one_more_with_each_good_answer() -> None:
     lanes: Lanes[str] = Lanes(THREADS)
-    assert fill(lanes, 1, 0) == FEW
-    first, second = start(lanes, 0)
-    lanes.answered(first, 0.01, well=True)
-    fill(lanes, 1, 0.01)
-    assert len(start(lanes, 0.01)) == FEW  # of the three it may now have, one is under way
-    lanes.answered(second, 0.02, well=True)
+    for threads in (1, 2, 3, 4):
+        fill(lanes, 1, threads)
+        started = start(lanes, threads)
+        assert len(started) == threads
+        lanes.answered(started[0], threads + 0.01, well=True)
+        for given in started[1:]:
+            lanes.dropped(given)
+        lanes.take_back(threads, held={1})
+
+
+def test_an_endpoint_that_others_saw_failing_does_not_begin_as_new() -> None:
+    lanes: Lanes[str] = Lanes(THREADS)
+    known = [wish(endpoint, failing=True) for endpoint in range(30)]
+    put(lanes, known, 0)
+    assert len(start(lanes, 0)) == THREADS // 2
+
+
+def test_one_owner_has_a_few_threads_for_all_its_endpoints_that_are_not_quick() -> None:
+    lanes: Lanes[str] = Lanes(THREADS)
+    for second in range(60):
+        put(lanes, [wish(endpoint, owner=7) for endpoint in range(100, 140)], second)
+        start(lanes, second)
+    assert lanes.shares([wish(200, owner=7)], 60) == {}
+    assert fill(lanes, 1, 60) == 1
+    assert [given.endpoint for given in start(lanes, 60)] == [1]
+
+
+def put(lanes: Lanes[str], wishes: list[Wish], at: float) -> None:
+    for endpoint, count in lanes.shares(wishes, at).items():
+        for _ in range(count):
+            lanes.put(endpoint, "letter")
 
 
 def test_a_lone_quick_endpoint_has_half_of_the_threads_and_letters_waiting() -> None:
@@ -66,10 +95,10 @@ def test_a_failure_or_a_slow_answer_makes_an_endpoint_start_anew() -> None:
         under_way = start(lanes, 1)
         lanes.answered(under_way.pop(), 1 + seconds, well=well)
         assert len(lanes.take_back(1.1)) == 3 * THREADS // 2
-        assert lanes.shares([1], 1.1) == {}
+        assert lanes.shares([wish(1)], 1.1) == {}
         for given in under_way:
             lanes.answered(given, 1.1, well=False)
-        assert lanes.shares([1], 1.2) == {1: FEW}
+        assert lanes.shares([wish(1)], 1.2) == {1: FEW}
 
 
 def test_what_takes_long_is_sick_before_it_has_answered() -> None:
@@ -139,7 +168,7 @@ def test_letters_in_one_worker_are_bounded() -> None:
     lanes: Lanes[str] = Lanes(THREADS)
     for endpoint in range(50):
         warm(lanes, endpoint, rounds=9)
-    assert sum(lanes.shares(range(50), 1).values()) <= 4 * THREADS
+    assert sum(lanes.shares(map(wish, range(50)), 1).values()) <= 4 * THREADS
 
 
 class AnyOrder(RuleBasedStateMachine):
@@ -155,7 +184,9 @@ class AnyOrder(RuleBasedStateMachine):
 
     @rule(endpoints=st.sets(st.integers(1, 12), min_size=1))
     def claim(self, endpoints: set[int]) -> None:
-        for endpoint, count in self.lanes.shares(endpoints, self.at).items():
+        for endpoint, count in self.lanes.shares(
+            [wish(endpoint, endpoint % 4) for endpoint in endpoints], self.at
+        ).items():
             for _ in range(count):
                 self.put += 1
                 self.lanes.put(endpoint, str(self.put))

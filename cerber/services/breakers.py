@@ -88,7 +88,7 @@ def _write(endpoint_id: int, before: breaker.Breaker | None, after: breaker.Brea
 def _release(endpoint_id: int, at: datetime) -> None:
     """Makes all that was held due at once, the oldest first; not what the receiver asked to have later, and not a
     probe that was refused for its own order: it was scheduled now, and keeps its distance."""
-    waiting = (Webhook.state == "due", Webhook.endpoint_id == endpoint_id, Webhook.due_at > at)
+    waiting = (Webhook.state == "due", Webhook.endpoint_id == endpoint_id, Webhook.due_at != Webhook.queued_at)
     held = (*waiting, Webhook.lease.is_(None), Webhook.scheduled_at != at)
     allowed = or_(Webhook.not_before.is_(None), Webhook.not_before <= at)
     due = {"due_at": Webhook.queued_at, "scheduled_at": at}

@@ -5,22 +5,25 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 
 from cerber import money
 from cerber.context import now
-from cerber.database import db, reading, transaction
+from cerber.database import OUTAGES, db, reading, transaction
 from cerber.errors import CHANGED, CerberError, MoneyReceived, NotFound, PaymentClosed, ReferenceUsed, VersionChanged
 from cerber.models import Payment, Transfer
 from cerber.payment_states import Event, Status, decide
 from cerber.services import audit, changes, wallets
 
 EXPIRED_AT_ONCE = 100
+
+log = logging.getLogger(__name__)
 
 
 def merchant_update(payment_pk: int, actor: str, *, accept: bool) -> Status:
@@ -60,12 +63,19 @@ def void_transfer(payment_pk: int, transfer_pk: int, version: int, actor: str, r
 
 
 def expire_due() -> int:
-    """Expires what is due, the longest due first: each in a transaction of its own. How many were due, whoever
-    expired them in the end."""
-    due = _due()
-    for payment_pk in due:
-        changes.expire(payment_pk)
-    return len(due)
+    """Expires what is due, the longest due first: each in a transaction of its own. How many.
+
+    One that can't be expired stops no other: it is told, and tried again the next time.
+    """
+    expired = 0
+    for payment_pk in _due():
+        try:
+            expired += changes.expire(payment_pk)
+        except OUTAGES:
+            raise
+        except SQLAlchemyError:
+            log.exception("Payment %d can't be expired", payment_pk)
+    return expired
 
 
 def current_status(payment_pk: int) -> Status:
