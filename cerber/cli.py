@@ -41,7 +41,7 @@ def plain_errors() -> Iterator[None]:
         raise click.ClickException(error.message) from None
     except (DBAPIError, PoolTimeout) as error:
         raise click.ClickException(f"The database refused: {_cause(error)}. `flask doctor` says more.") from None
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         raise click.ClickException(_line(str(error))) from None
 
 
@@ -137,7 +137,7 @@ def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
     given = _given_secrets() if secrets_stdin else None
     payment, balance = given or (signing.new_secret(), signing.new_secret())
     merchants.add(merch_id, name, payment, balance, ACTOR)
-    _print({"merch_id": merch_id, "payment_secret": payment, "balance_secret": balance})
+    _print_secret({"merch_id": merch_id, "payment_secret": payment, "balance_secret": balance})
 
 
 @merchant.command("rotate")
@@ -148,7 +148,7 @@ def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
     """Makes a new secret; the old one stays valid for the overlap (0 for a leak)."""
     rotation = merchants.rotate(merch_id, signing.SecretKind(kind), timedelta(hours=overlap_hours), ACTOR)
     until = rotation.old_valid_until
-    _print(
+    _print_secret(
         {"merch_id": merch_id, "kind": kind, "secret": rotation.secret, "old_valid_until": timestamps.utc_text(until)}
     )
 
@@ -228,13 +228,7 @@ def wallet_list(as_json: bool) -> None:
 @click.option("--password-stdin", is_flag=True)
 def operator_add(username: str, role: str, password_stdin: bool) -> None:
     """Adds an operator; asks for the password where it is not piped."""
-    piped = password_stdin or not sys.stdin.isatty()
-    password = (
-        sys.stdin.readline().rstrip("\n")
-        if piped
-        else click.prompt("Password", hide_input=True, confirmation_prompt=True)
-    )
-    operators.add(username, password, role, ACTOR)
+    operators.add(username, _password(piped=password_stdin), role, ACTOR)
 
 
 @operator.command("list")
@@ -337,12 +331,29 @@ def _moment(option: str, text: str, parse: Callable[[str, tzinfo], datetime]) ->
         raise click.BadParameter(f"{option}: {error}") from None
 
 
+def _password(*, piped: bool) -> str:
+    if sys.stdin is None:  # it is closed
+        return ""
+    if piped or not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
+
+
 def _given_secrets() -> tuple[str, str]:
     try:
         given = json.load(sys.stdin)
         return str(given["payment_secret"]), str(given["balance_secret"])
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # an AttributeError: it is closed
         message = 'Standard input must be {"payment_secret": "whsec_…", "balance_secret": "whsec_…"}.'
+        raise click.ClickException(message) from None
+
+
+def _print_secret(value: dict[str, Any]) -> None:
+    """It is in use already, so a full disk or a closed pipe must not pass for a command that did nothing."""
+    try:
+        _print(value)
+    except OSError as error:
+        message = f"{error}: the secret of {value['merch_id']} is in use, but was not shown. Rotate it."
         raise click.ClickException(message) from None
 
 

@@ -8,6 +8,8 @@ never waits for a writer, nor makes one wait.
 from __future__ import annotations
 
 import logging
+import random
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,7 +17,7 @@ from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, TypeVar
 
-from flask import Flask
+from flask import Flask, g
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Engine, Integer, MetaData, event
 from sqlalchemy.dialects import mysql
@@ -32,6 +34,7 @@ T = TypeVar("T")
 
 OUTAGES = (OperationalError, InterfaceError, PoolTimeout)
 DEADLOCK = 1213  # MySQL undid one of two transactions that waited for each other; it may simply run again
+_READS = "cerber_reads"
 CHECKS_BROKEN = (3819, 4025)  # of MySQL and of MariaDB
 TRIES = 5
 BUSY_SECONDS = 15
@@ -87,9 +90,14 @@ def init_app(app: Flask, settings: Settings) -> None:
     write_level = {} if settings.database_url.startswith("sqlite") else {"isolation_level": "READ COMMITTED"}
     app.config["SQLALCHEMY_DATABASE_URI"] = settings.database_url
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options | write_level
-    reads = options | {"url": settings.database_url, "isolation_level": "AUTOCOMMIT"}
+    reads = options | {
+        "url": settings.database_url,
+        "isolation_level": "AUTOCOMMIT",
+        "skip_autocommit_rollback": True,
+    }
     app.config["SQLALCHEMY_BINDS"] = {"reads": reads}
     db.init_app(app)
+    app.teardown_appcontext(_close_reads)
     # Where a server dies in a transaction, the rollback fails too, and the pool writes a traceback of it. That says
     # nothing that is not told already: the statement that failed first is the one that is handled.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
@@ -106,13 +114,28 @@ def init_app(app: Flask, settings: Settings) -> None:
 @contextmanager
 def reading() -> Iterator[Session]:
     """A session on the reading engine. What it loaded stays usable after it."""
-    with Session(db.engines["reads"], expire_on_commit=False, autoflush=False) as session:
+    with read_connection() as connection, Session(connection, expire_on_commit=False, autoflush=False) as session:
         yield session
 
 
-def read_connection() -> Connection:
-    """A bare connection of the reading engine: for a statement that is too frequent for the ORM."""
-    return db.engines["reads"].connect()
+@contextmanager
+def read_connection() -> Iterator[Connection]:
+    """A bare connection of the reading engine: for statements that are too frequent for the ORM. All that is read in
+    one request, or one turn of a worker, goes over the same one: a second one, asked for while the first is held,
+    may be what all others wait for, too."""
+    if _READS not in g:
+        setattr(g, _READS, db.engines["reads"].connect())
+    try:
+        yield getattr(g, _READS)
+    except BaseException:
+        _close_reads()  # it may be broken
+        raise
+
+
+def _close_reads(_: BaseException | None = None) -> None:
+    connection: Connection | None = g.pop(_READS, None)
+    if connection is not None:
+        connection.close()
 
 
 def transaction(use_case: Callable[P, T]) -> Callable[P, T]:
@@ -198,5 +221,24 @@ def _name_broken_check(context: ExceptionContext) -> None:
 
 
 def _begin_immediate(connection: Connection) -> None:
-    """Takes SQLite's one lock at once: a transaction that reads first and locks later can be refused half-way."""
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    """Takes SQLite's one lock at once: a transaction that reads first and locks later can be refused half-way.
+
+    Asked for again each millisecond or two: SQLite itself would sleep for up to 100 ms between two tries, and come
+    too late again and again where others write all the time.
+    """
+    raw: Any = connection.connection.driver_connection
+    ends = time.monotonic() + BUSY_SECONDS
+    raw.execute("PRAGMA busy_timeout = 0")
+    try:
+        while time.monotonic() < ends:
+            try:
+                raw.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    break
+                time.sleep(random.uniform(0.001, 0.002))  # noqa: S311 - it guards nothing
+            else:
+                return
+        connection.exec_driver_sql("BEGIN IMMEDIATE")  # fails as SQLAlchemy's errors do
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {BUSY_SECONDS * 1000}")

@@ -22,7 +22,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from cerber.breaker import Breaker
 from cerber.context import now, settings
-from cerber.database import OUTAGES, reading
+from cerber.database import OUTAGES
 from cerber.egress import Egress
 from cerber.errors import Unavailable
 from cerber.lanes import Wish
@@ -196,16 +196,15 @@ class Delivery:
 
     def _signed(self, claimed: list[Claim], signers: dict[int, Signer]) -> list[Letter]:
         letters, failed = [], []
-        with reading() as session:
-            for claim in claimed:
-                kind = Kind(claim.kind).signed_with
-                signer, body = signers[claim.endpoint_id], claim.body.encode()
-                try:
-                    signed = keyring.webhook_headers(session, signer, kind, claim.event_id, body)
-                except Unavailable as error:
-                    failed.append(outcome(claim, {}, own_side(error.message)))
-                else:
-                    letters.append(Letter(claim, {"Content-Type": "application/json", **signed}))
+        for claim in claimed:
+            kind = Kind(claim.kind).signed_with
+            signer, body = signers[claim.endpoint_id], claim.body.encode()
+            try:
+                signed = keyring.webhook_headers(signer, kind, claim.event_id, body)
+            except Unavailable as error:
+                failed.append(outcome(claim, {}, own_side(error.message)))
+            else:
+                letters.append(Letter(claim, {"Content-Type": "application/json", **signed}))
         self._returned.outcomes += failed
         return letters
 

@@ -111,7 +111,7 @@ def test_a_due_payment_holds_its_sum_as_a_cancelled_one_does(app: Flask) -> None
     assert get_wallet(app.test_client(), keys, payment_id="4", sum="9").json["wallet_number"] == held
 
 
-def test_a_payment_is_opened_in_six_statements(app: Flask) -> None:
+def test_a_payment_is_opened_in_few_statements(app: Flask) -> None:
     """Each is a round trip, and most are inside the one choice that all others wait for."""
     make_wallet(app, daily_limit=500_00)
     open_payment(app, make_merchant(app), sum="400")
@@ -123,4 +123,5 @@ def test_a_payment_is_opened_in_six_statements(app: Flask) -> None:
         for engine in db.engines.values():
             event.listen(engine, "before_cursor_execute", lambda *about: seen.append(about[2]))
         openings.open_payment(merchant, openings.Opening("next", "99450", 400_00, CALLBACK, None, "now"))
-    assert len(seen) == 6, seen
+        most = 4 if db.engine.dialect.name == "sqlite" else 5
+    assert len(seen) == most, seen

@@ -244,7 +244,8 @@ def test_an_operator_who_waited_for_the_lock_over_the_time_is_too_late(
     with app.app_context(), ThreadPoolExecutor(1) as pool, db.engine.begin() as holder:
         holder.execute(select(Payment.id).filter_by(id=pk).with_for_update())
         waits = threading.Event()
-        event.listen(db.engine, "before_cursor_execute", lambda *_: waits.set())  # the statement that waits
+        waiting = "engine_connect" if db.engine.dialect.name == "sqlite" else "before_cursor_execute"
+        event.listen(db.engine, waiting, lambda *_: waits.set())  # what waits for the lock, or just before it
         result = pool.submit(at_once, app, decisions(pk)[which])
         assert waits.wait(10)
         clock[0] = due

@@ -40,7 +40,8 @@ def attempt(app: Flask, webhook_id: int, **more: Any) -> None:
 
 def actions(app: Flask) -> list[tuple[str, str]]:
     with app.app_context(), reading() as session:
-        return [(row.actor, row.action) for row in session.scalars(select(AuditEntry).order_by(AuditEntry.id))][1:]
+        found = session.scalars(select(AuditEntry).where(AuditEntry.actor != "cli").order_by(AuditEntry.id))
+        return [(row.actor, row.action) for row in found]
 
 
 def probe_at(app: Flask, endpoint_id: int) -> datetime:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flask import request
-from sqlalchemy import Select, select
+from sqlalchemy import bindparam, select
 
 from cerber.bot_api import schemas
 from cerber.bot_api.body import Fields
-from cerber.database import reading
+from cerber.database import read_connection
 from cerber.errors import WrongSignature
 from cerber.models import Merchant, Payment
 from cerber.payment_states import Status
@@ -49,12 +50,12 @@ def merchant(fields: Fields, kind: SecretKind) -> int:
     """The key of the merchant that `merch_id` names and that signed. Raises WrongSignature."""
     name = schemas.usable(fields, "merch_id")
     sent = message()
-    with reading() as session:
-        row = session.execute(select(*_SIGNER).where(Merchant.merch_id == name)).first() if name else None
-        signer = _signer(row.id, row.version, row.blocked_at) if row else None
-        if not keyring.signed(session, signer, kind, sent.signed, sent.signature) or signer is None:
-            raise _refused()
-        return signer.id
+    with read_connection() as connection:
+        row = connection.execute(_SIGNER, {"merch_id": name}).first() if name else None
+    signer = _signer(row.id, row.version, row.blocked_at) if row else None
+    if not keyring.signed(signer, kind, sent.signed, sent.signature) or signer is None:
+        raise _refused()
+    return signer.id
 
 
 def payment(fields: Fields) -> Found | None:
@@ -66,29 +67,32 @@ def payment(fields: Fields) -> Found | None:
     if "merch_id" in fields.values and schemas.usable(fields, "merch_id") is not None:
         return _of(merchant(fields, SecretKind.PAYMENT), payment_id)
     sent = message()
-    with reading() as session:
-        for row in session.execute(_payments(payment_id)).all() if payment_id else ():
-            signer = _signer(row.merchant_id, row.version, row.blocked_at)
-            if keyring.signed(session, signer, SecretKind.PAYMENT, sent.signed, sent.signature):
-                return _found(row)
-        if keyring.find_signer(session, SecretKind.PAYMENT, sent.signed, sent.signature) is None:
-            raise _refused()
+    for row in _payments(payment_id):
+        signer = _signer(row.merchant_id, row.version, row.blocked_at)
+        if keyring.signed(signer, SecretKind.PAYMENT, sent.signed, sent.signature):
+            return _found(row)
+    if keyring.find_signer(SecretKind.PAYMENT, sent.signed, sent.signature) is None:
+        raise _refused()
     return None
 
 
-_SIGNER = (Merchant.id, Merchant.version, Merchant.blocked_at)
+# Built once: building a statement costs more than SQLite takes to run it.
+_SIGNER = select(Merchant.id, Merchant.version, Merchant.blocked_at).where(Merchant.merch_id == bindparam("merch_id"))
 _PAYMENT = (Payment.id, Payment.status, Payment.due_at, Payment.merchant_id)
 _MERCHANT = (Merchant.merch_id, Merchant.version, Merchant.blocked_at)
+_PAYMENTS = select(*_PAYMENT, *_MERCHANT).join(Merchant).where(Payment.payment_id == bindparam("payment_id"))
 
 
-def _payments(payment_id: str | None) -> Select[*tuple[Any, ...]]:
-    return select(*_PAYMENT, *_MERCHANT).join(Merchant).where(Payment.payment_id == payment_id)
+def _payments(payment_id: str | None) -> Sequence[Any]:
+    """The payments with this id, of whichever merchants."""
+    if payment_id is None:
+        return ()
+    with read_connection() as connection:
+        return connection.execute(_PAYMENTS, {"payment_id": payment_id}).all()
 
 
 def _of(merchant_pk: int, payment_id: str | None) -> Found | None:
-    with reading() as session:
-        row = session.execute(_payments(payment_id).where(Payment.merchant_id == merchant_pk)).first()
-    return _found(row) if row else None
+    return next((_found(row) for row in _payments(payment_id) if row.merchant_id == merchant_pk), None)
 
 
 def _found(row: Any) -> Found:

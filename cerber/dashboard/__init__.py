@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from flask import Flask, request
-from flask.sessions import SecureCookieSessionInterface
+from flask import Flask, Request, request
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_bootstrap import Bootstrap5
 
 from cerber.context import settings
@@ -14,7 +14,11 @@ from cerber.dashboard.pages import pages
 
 
 class _Sessions(SecureCookieSessionInterface):
-    """Flask's own; the cookie is Secure where the public address says https or the request came by it."""
+    """Flask's own, for the pages alone: a call of the API has no session to read and to save. The cookie is Secure
+    where the public address says https or the request came by it."""
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        return None if request.path.startswith("/bot_api/") else super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return super().get_cookie_secure(app) or request.is_secure

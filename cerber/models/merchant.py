@@ -9,6 +9,8 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from cerber.database import MYSQL_TABLE, Base, BigId
 
+LONGEST_NAME = 100
+
 
 class Merchant(Base):
     """`version` rises with each change to the secrets, so that every process sees a rotation at its next request."""
@@ -17,7 +19,7 @@ class Merchant(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     merch_id: Mapped[str] = mapped_column(String(64), unique=True)
-    name: Mapped[str] = mapped_column(String(100), default="")
+    name: Mapped[str] = mapped_column(String(LONGEST_NAME), default="")
     version: Mapped[int] = mapped_column(default=1)
     blocked_at: Mapped[datetime | None]
     created_at: Mapped[datetime]

@@ -13,10 +13,10 @@ from datetime import datetime
 from cryptography.fernet import InvalidToken
 from flask import current_app
 from sqlalchemy import select
-from sqlalchemy.orm import Session
 
 from cerber import signing
 from cerber.context import now, vault
+from cerber.database import read_connection, reading
 from cerber.errors import Unavailable
 from cerber.models import Merchant, MerchantSecret
 from cerber.services import merchants
@@ -24,6 +24,7 @@ from cerber.signing import SecretKind
 
 log = logging.getLogger(__name__)
 _NOBODY = signing.new_secret()  # what a signature is checked against where there is no secret: the same work
+_MERCHANTS = select(Merchant.id, Merchant.version, Merchant.blocked_at)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,9 +46,9 @@ class Signer:
     blocked: bool
 
 
-def signed(session: Session, signer: Signer | None, kind: SecretKind, message: bytes, signature: str) -> bool:
+def signed(signer: Signer | None, kind: SecretKind, message: bytes, signature: str) -> bool:
     """Whether this merchant may ask and signed `message`. Takes the same work for nobody, and for a blocked one."""
-    keys = _valid(session, signer, kind) if signer else []
+    keys = _valid(signer, kind) if signer else []
     texts = [key.secret for key in keys] + [_NOBODY] * (2 - len(keys))
     matches = [signing.verify(text, message, signature) for text in texts]
     if signer is None or signer.blocked or not any(matches[: len(keys)]):
@@ -57,19 +58,21 @@ def signed(session: Session, signer: Signer | None, kind: SecretKind, message: b
     return True
 
 
-def find_signer(session: Session, kind: SecretKind, message: bytes, signature: str) -> Signer | None:
+def find_signer(kind: SecretKind, message: bytes, signature: str) -> Signer | None:
     """The merchant who signed, of all there are: for the calls that name none."""
     found = None
-    for row in session.execute(select(Merchant.id, Merchant.version, Merchant.blocked_at)):
+    with read_connection() as connection:
+        rows = connection.execute(_MERCHANTS).all()
+    for row in rows:
         signer = Signer(row.id, row.version, row.blocked_at is not None)
-        if signed(session, signer, kind, message, signature):
+        if signed(signer, kind, message, signature):
             found = signer
     return found
 
 
-def webhook_headers(session: Session, signer: Signer, kind: SecretKind, event_id: str, body: bytes) -> dict[str, str]:
+def webhook_headers(signer: Signer, kind: SecretKind, event_id: str, body: bytes) -> dict[str, str]:
     """The signatures of one attempt, made now: contract section 5. Raises Unavailable where no secret opens."""
-    keys = _valid(session, signer, kind)
+    keys = _valid(signer, kind)
     if not keys:
         raise Unavailable("The merchant's secret can't be opened: is a key missing from CERBER_ENCRYPTION_KEYS?")
     rotating = len(keys) == 2 and not keys[0].used
@@ -83,26 +86,26 @@ def webhook_headers(session: Session, signer: Signer, kind: SecretKind, event_id
     }
 
 
-def _valid(session: Session, signer: Signer, kind: SecretKind) -> list[Key]:
+def _valid(signer: Signer, kind: SecretKind) -> list[Key]:
     """The current secret and, while the overlap lasts, the one before it."""
     at = now()
-    keys = _keys(session, signer)
+    keys = _keys(signer)
     return [key for key in keys if key.kind == kind and (key.old_until is None or key.old_until > at)]
 
 
-def _keys(session: Session, signer: Signer) -> tuple[Key, ...]:
+def _keys(signer: Signer) -> tuple[Key, ...]:
     cache: dict[int, tuple[int, tuple[Key, ...]]] = current_app.extensions.setdefault("cerber_keyring", {})
     version, keys = cache.get(signer.id, (0, ()))
     if version != signer.version:
-        keys = _open(session, signer.id)
+        keys = _open(signer.id)
         cache[signer.id] = (signer.version, keys)
     return keys
 
 
-def _open(session: Session, merchant_pk: int) -> tuple[Key, ...]:
-    rows = session.scalars(
-        select(MerchantSecret).filter_by(merchant_id=merchant_pk).order_by(MerchantSecret.kind, MerchantSecret.slot)
-    )
+def _open(merchant_pk: int) -> tuple[Key, ...]:
+    found = select(MerchantSecret).filter_by(merchant_id=merchant_pk)
+    with reading() as session:
+        rows = session.scalars(found.order_by(MerchantSecret.kind, MerchantSecret.slot)).all()
     keys = []
     for row in rows:
         try:

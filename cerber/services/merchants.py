@@ -14,6 +14,7 @@ from cerber.context import now, vault
 from cerber.database import db, reading, transaction
 from cerber.errors import AlreadyExists, NotFound
 from cerber.models import Merchant, MerchantSecret
+from cerber.models.merchant import LONGEST_NAME
 from cerber.services import audit
 from cerber.signing import SecretKind
 
@@ -29,6 +30,8 @@ class Rotation:
 @transaction
 def add(merch_id: str, name: str, payment_secret: str, balance_secret: str, actor: str) -> None:
     """A new merchant. Raises AlreadyExists for its id or a secret that another holds, ValueError for a bad secret."""
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"a merchant's name has at most {LONGEST_NAME} printable characters")
     merchant = Merchant(merch_id=merch_id, name=name, created_at=now())
     db.session.add(merchant)
     try:

@@ -19,13 +19,11 @@ from cerber.services.changes import FOREVER, SUM_HELD_AFTER, expire
 
 # Built once: building a statement costs more than SQLite takes to run it.
 _INSERT = insert(Payment.__table__)  # type: ignore[arg-type]
-_KNOWN = select(
-    Payment.id, Payment.status, Payment.due_at, Payment.sum, Payment.user_wallet, Payment.callback_url
-).where(Payment.merchant_id == bindparam("merchant"), Payment.payment_id == bindparam("id"))
-_SHOWN = (
-    select(Payment.payment_id, Wallet.link, Wallet.image, Wallet.number)
+_KNOWN = (
+    select(Payment.id, Payment.status, Payment.due_at, Payment.sum, Payment.user_wallet, Payment.callback_url)
+    .add_columns(Wallet.link, Wallet.image, Wallet.number)
     .join(Wallet, Wallet.id == Payment.wallet_id)
-    .where(Payment.id == bindparam("pk"))
+    .where(Payment.merchant_id == bindparam("merchant"), Payment.payment_id == bindparam("id"))
 )
 
 
@@ -56,19 +54,18 @@ def open_payment(merchant_pk: int, opening: Opening) -> Shown:
 
     Raises PaymentIdReused, PaymentClosed and NoWalletAvailable.
     """
-    payment_pk = _same_open(merchant_pk, opening)
-    if payment_pk is None:
-        try:
-            payment_pk = _open(merchant_pk, opening)
-        except (IntegrityError, NoWalletAvailable):
-            # an equal request was faster, and may have filled the wallet
-            payment_pk = _same_open(merchant_pk, opening)
-            if payment_pk is None:
-                raise
-    return _shown(payment_pk)
+    if (shown := _same_open(merchant_pk, opening)) is not None:
+        return shown
+    try:
+        return _open(merchant_pk, opening)
+    except (IntegrityError, NoWalletAvailable):
+        # an equal request was faster, and may have filled the wallet
+        if (shown := _same_open(merchant_pk, opening)) is None:
+            raise
+        return shown
 
 
-def _same_open(merchant_pk: int, opening: Opening) -> int | None:
+def _same_open(merchant_pk: int, opening: Opening) -> Shown | None:
     """The open payment that an equal request made, or None where the id is new."""
     payment = _find(merchant_pk, opening.payment_id)
     if payment is not None and is_due(Status(payment.status), payment.due_at, now()):
@@ -81,7 +78,7 @@ def _same_open(merchant_pk: int, opening: Opening) -> int | None:
         raise PaymentIdReused("This payment_id belongs to a payment with other data.", payment.status)
     if payment.status not in OPEN:
         raise PaymentClosed("This payment is closed. Use a new payment_id.", payment.status)
-    return int(payment.id)
+    return Shown(opening.payment_id, payment.link, payment.image, payment.number)
 
 
 def _find(merchant_pk: int, payment_id: str) -> Any:
@@ -90,14 +87,15 @@ def _find(merchant_pk: int, payment_id: str) -> Any:
 
 
 @transaction
-def _open(merchant_pk: int, opening: Opening) -> int:
+def _open(merchant_pk: int, opening: Opening) -> Shown:
     at = now()
+    wallet = wallets.take(opening.sum)
     ttl = settings().payment_ttl
     due_at = at + timedelta(seconds=ttl) if ttl else None
     row = {
         "merchant_id": merchant_pk,
         "payment_id": opening.payment_id,
-        "wallet_id": wallets.take(opening.sum),
+        "wallet_id": wallet.pk,
         "user_wallet": opening.user_wallet,
         "sum": opening.sum,
         "status": Status.PENDING.value,
@@ -111,9 +109,5 @@ def _open(merchant_pk: int, opening: Opening) -> int:
         "received": 0,
         "version": 1,
     }
-    return int(db.session.connection().execute(_INSERT, row).lastrowid)
-
-
-def _shown(payment_pk: int) -> Shown:
-    with read_connection() as connection:
-        return Shown(*connection.execute(_SHOWN, {"pk": payment_pk}).one())
+    db.session.connection().execute(_INSERT, row)
+    return Shown(opening.payment_id, wallet.link, wallet.image, wallet.number)

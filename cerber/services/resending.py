@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cerber.callback_urls import parse_callback_url
@@ -244,10 +244,13 @@ def _reopened(at: datetime) -> dict[str, Any]:
 
 
 def _probe_at_once(endpoints: Sequence[int], at: datetime) -> bool:
-    """Those of them that are held are tried now. Whether there are any."""
-    held = update(Breaker).where(Breaker.endpoint_id.in_(endpoints), Breaker.held_since.is_not(None))
-    result: Any = db.session.execute(held.values(probe_at=at), execution_options=NO_SYNC)
-    return bool(result.rowcount)
+    """Those of them that are held are tried now, but for one that is being tried. Whether any is held."""
+    held = (Breaker.endpoint_id.in_(endpoints), Breaker.held_since.is_not(None))
+    same = (Webhook.state == "due", Webhook.endpoint_id == Breaker.endpoint_id)
+    under_way = exists().where(*same, Webhook.due_at > at, Webhook.lease.is_not(None))
+    sooner = update(Breaker).where(*held, ~under_way).values(probe_at=at)
+    result: Any = db.session.execute(sooner, execution_options=NO_SYNC)
+    return bool(result.rowcount or db.session.scalar(select(Breaker.endpoint_id).where(*held).limit(1)))
 
 
 def _under_way(at: datetime) -> ColumnElement[bool]:

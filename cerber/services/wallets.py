@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from datetime import date, datetime
 
 from sqlalchemy import BigInteger, Date, bindparam, case, exists, func, or_, select, update
@@ -16,12 +18,14 @@ from cerber.models.wallet import LONGEST_LINK
 from cerber.services import audit
 from cerber.timestamps import day_of
 
+_LINK = re.compile(r"https?://[^\s/?#]+\S*")
+
 
 @transaction
 def add(number: str, link: str, label: str, daily_limit: int | None, actor: str) -> None:
     """A new wallet, active at once. The limit is in qəpik. Raises AlreadyExists, and ValueError for a bad link."""
-    if not link.startswith(("https://", "http://")) or len(link) > LONGEST_LINK:
-        raise ValueError(f"must be an http or https address of at most {LONGEST_LINK} characters")
+    if not _LINK.fullmatch(link) or not link.isprintable() or len(link) > LONGEST_LINK:
+        raise ValueError(f"must be an http or https address of at most {LONGEST_LINK} characters, without blanks")
     image = qr.png_base64(link)
     wallet = Wallet(number=number, link=link, label=label, daily_limit=daily_limit, image=image, created_at=now())
     db.session.add(wallet)
@@ -48,8 +52,18 @@ def list_all() -> list[Wallet]:
         return list(session.scalars(select(Wallet).order_by(Wallet.id)))
 
 
-def take(payment_sum: int) -> int:
-    """Takes a wallet for a payment of so many qəpik, inside the caller's transaction, and gives its key.
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A wallet that a payment took: its key, and what the payer is shown."""
+
+    pk: int
+    link: str
+    image: str
+    number: str
+
+
+def take(payment_sum: int) -> Taken:
+    """Takes a wallet for a payment of so many qəpik, inside the caller's transaction.
 
     One choice at a time: where two saw the same free wallet, both would take it for the same sum, and nobody could
     tell the transfers apart. Raises NoWalletAvailable.
@@ -57,11 +71,12 @@ def take(payment_sum: int) -> int:
     _wait_for_other_choices()
     at = now()  # the wait may have gone on past midnight, or past the time of other payments
     asked = {"payment_sum": payment_sum, "at": at}
-    wallet_pk = db.session.scalar(_CHOICE, asked | {"today": _today(at)})
-    if wallet_pk is None:
+    connection = db.session.connection()
+    row = connection.execute(_CHOICE, asked | {"today": _today(at)}).first()
+    if row is None:
         raise NoWalletAvailable("No wallet can take this payment now. Try again later.")
-    db.session.connection().execute(_TAKE, asked | {"wallet_pk": wallet_pk})
-    return wallet_pk
+    connection.execute(_TAKE, asked | {"wallet_pk": row.id})
+    return Taken(*row)
 
 
 def _wait_for_other_choices() -> None:
@@ -106,7 +121,7 @@ _WITHIN_LIMIT = or_(Wallet.daily_limit.is_(None), Wallet.daily_limit >= _ON_TODA
 _SUM_UNDER_WAY = exists().where(Payment.wallet_id == Wallet.id, Payment.sum == _SUM, Payment.holds_sum_until > _AT)
 # Built once: building a statement costs more than SQLite takes to run it.
 _CHOICE = (
-    select(Wallet.id)
+    select(Wallet.id, Wallet.link, Wallet.image, Wallet.number)
     .outerjoin(_DUE, _DUE.c.wallet_id == Wallet.id)
     .where(Wallet.paused_at.is_(None), _WITHIN_LIMIT)
     .order_by(case((_SUM_UNDER_WAY, 1), else_=0), Wallet.last_used_at.is_not(None), Wallet.last_used_at, Wallet.id)
