@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -41,7 +42,10 @@ def plain_errors() -> Iterator[None]:
         raise click.ClickException(error.message) from None
     except (DBAPIError, PoolTimeout) as error:
         raise click.ClickException(f"The database refused: {_cause(error)}. `flask doctor` says more.") from None
-    except (ValueError, OSError) as error:
+    except ValueError as error:
+        raise click.ClickException(_line(str(error))) from None
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be written is not tried again at the exit
         raise click.ClickException(_line(str(error))) from None
 
 
@@ -353,8 +357,9 @@ def _print_secret(value: dict[str, Any]) -> None:
     try:
         _print(value)
     except OSError as error:
-        message = f"{error}: the secret of {value['merch_id']} is in use, but was not shown. Rotate it."
-        raise click.ClickException(message) from None
+        raise OSError(
+            f"{error}: the secret of {value['merch_id']} is in use, but was not shown. Rotate it."
+        ) from None
 
 
 def _table(rows: list[dict[str, Any]], as_json: bool) -> None:

@@ -169,6 +169,13 @@ def test_the_cookie_is_secure_over_https(stranger: Browser) -> None:
     assert "Secure" in answer.headers["Set-Cookie"]
 
 
+def test_a_log_out_ends_every_session_of_the_operator(anna: Browser, app: Flask) -> None:
+    kept = Browser(app.test_client())
+    assert kept.log_in("anna").status_code == 303
+    assert anna.post("/logout").status_code == 303
+    assert kept.client.get("/payments/").status_code == 303
+
+
 def test_a_log_in_leads_back_to_the_page_asked_for(stranger: Browser) -> None:
     assert stranger.log_in("anna", target="/payments/7%3Fq%3D1").location == "/payments/7?q=1"
 
