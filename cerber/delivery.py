@@ -37,6 +37,7 @@ from cerber.services.ready import Ready
 LOOK_AGAIN = 0.03  # seconds
 STAY = 1.0
 HEARTBEAT = 30.0
+TIDY = 300.0
 CLOCK_WATCH = 5.0
 STOPS_WITHIN = 19.0
 RECORDED_AT_ONCE = 64
@@ -61,7 +62,7 @@ class Delivery:
         self._busy = False  # whether the last turn claimed anything
         self._away = False  # the database
         self._next_look = 0.0
-        self._next_beat = 0.0
+        self._next_beat = self._next_tidy = 0.0
 
     def poll(self) -> None:
         """One turn. Where there is work it goes on until nothing has come for a second, so that a busy queue is
@@ -129,13 +130,14 @@ class Delivery:
 
     def mend_clock(self) -> None:
         """The clock was set back: the next step mends what it had put off."""
-        self._next_beat = 0.0
+        self._next_beat = self._next_tidy = 0.0
 
     def _beat(self) -> None:
         if time.monotonic() >= self._next_beat:
             workers.beat(self._worker)
-            workers.tidy()
             self._next_beat = time.monotonic() + HEARTBEAT
+        if time.monotonic() >= self._next_tidy:
+            self._next_tidy = time.monotonic() + (HEARTBEAT if workers.tidy() else TIDY)
 
     def _look(self) -> Due:
         """What is due. While there is plenty to send it is not asked each time."""

@@ -49,11 +49,12 @@ def last_seen() -> Worker | None:
 
 
 @transaction
-def tidy() -> None:
-    """Mends what a clock set back has put off, gives up what was held for too long, prunes the log of attempts."""
+def tidy() -> bool:
+    """Mends what a clock set back has put off, gives up what was held for too long, prunes the log of attempts.
+    Whether there is more to prune."""
     _mend_times()
     breakers.give_up_held(now())
-    _prune()
+    return _prune() == PRUNED_AT_ONCE
 
 
 def _mend_times() -> None:
@@ -67,7 +68,7 @@ def _mend_times() -> None:
     db.session.execute(held, execution_options=NO_SYNC)
 
 
-def _prune() -> None:
+def _prune() -> int:
     """A small batch of the oldest attempts: their ids rise with time, so no index of their times is needed."""
     oldest = db.session.execute(
         select(WebhookAttempt.id, WebhookAttempt.at).order_by(WebhookAttempt.id).limit(PRUNED_AT_ONCE)
@@ -76,3 +77,4 @@ def _prune() -> None:
     old = [row.id for row in oldest if row.at < long_ago]
     if old:
         db.session.execute(delete(WebhookAttempt).where(WebhookAttempt.id.in_(old)), execution_options=NO_SYNC)
+    return len(old)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import socket
 import subprocess
@@ -53,7 +54,7 @@ def place(kind: str) -> Iterator[Place]:
         finally:
             shutil.rmtree(folder)
         return
-    url, name = make_url(MYSQL), f"cerber_bench_{os.getpid()}"
+    url, name = make_url(MYSQL), f"cerber_bench_{os.getpid()}_{secrets.token_hex(3)}"
     with _server().cursor() as cursor:
         cursor.execute(f"CREATE DATABASE {name}")
     try:
