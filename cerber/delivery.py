@@ -54,8 +54,8 @@ class Delivery:
         with app.app_context():
             egress = Egress(settings().allow_private_callbacks, settings().egress_proxy)
             self._sender = Sender(settings().delivery_threads, egress)
+            self._agenda = Agenda()
             self._worker = workers.start(name)
-        self._agenda = Agenda()
         self._returned = Returned()
         self._failing: set[int] = set()  # endpoints known to have a breaker
         self._uncounted = figures.Uncounted()
@@ -85,9 +85,11 @@ class Delivery:
     def step(self, wait: float) -> bool:
         """Records what came back within `wait` seconds, claims, sends and expires. Whether it did anything."""
         self._sender.collect(self._returned, wait, RECORDED_AT_ONCE)
+        due = self._look()
+        if self._is_idle(due):
+            return False
         with self._app.app_context():
             self._beat()
-            due = self._look()
             turned = self._turn(ready.endpoints() if due.event else [])
             expired = payments.expire_due() if due.expiry else 0
             self._uncounted.hand_in()
@@ -138,6 +140,12 @@ class Delivery:
             self._next_beat = time.monotonic() + HEARTBEAT
         if time.monotonic() >= self._next_tidy:
             self._next_tidy = time.monotonic() + (HEARTBEAT if workers.tidy() else TIDY)
+
+    def _is_idle(self, due: Due) -> bool:
+        """Whether there is nothing at all to do: an app context costs more than the look."""
+        has_work = due.event or due.expiry or self._sender.in_flight or self._uncounted.waits
+        back = self._returned.outcomes or self._returned.unsent
+        return not (has_work or back) and time.monotonic() < min(self._next_beat, self._next_tidy)
 
     def _look(self) -> Due:
         """What is due. While there is plenty to send it is not asked each time."""

@@ -30,9 +30,12 @@ class Due:
 
 
 class Agenda:
-    """Asks on a connection of its own, by hand: through the pool and the ORM a look costs many times as much."""
+    """Asks on a connection of its own, by hand: through the pool and the ORM a look costs many times as much. To be
+    made within an app context; it needs none to look."""
 
     def __init__(self) -> None:
+        self._engine = db.engines["reads"]
+        self._sql = _SQL.format("%s" if self._engine.dialect.name == "mysql" else "?")
         self._connection: PoolProxiedConnection | None = None
         self._opened = 0.0
 
@@ -42,7 +45,7 @@ class Agenda:
             self.close()
         try:
             return self._asked()
-        except db.engine.dialect.loaded_dbapi.Error as error:
+        except self._engine.dialect.loaded_dbapi.Error as error:
             self._drop()
             raise OperationalError("the agenda", None, error) from error
 
@@ -53,11 +56,10 @@ class Agenda:
 
     def _asked(self) -> Due:
         if self._connection is None:
-            self._connection, self._opened = db.engines["reads"].raw_connection(), time.monotonic()
-        mark = "%s" if db.engine.dialect.name == "mysql" else "?"
+            self._connection, self._opened = self._engine.raw_connection(), time.monotonic()
         moment = now().strftime("%Y-%m-%d %H:%M:%S.%f")
         cursor = self._connection.cursor()
-        cursor.execute(_SQL.format(mark), (moment,) * 3)
+        cursor.execute(self._sql, (moment,) * 3)
         event, probe, expiry = cursor.fetchone()  # type: ignore[misc]
         cursor.close()
         return Due(bool(event or probe), bool(expiry))

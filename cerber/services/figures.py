@@ -62,6 +62,11 @@ class Uncounted:
         self._counts: Counter[Key] = Counter()
         self._next = 0.0
 
+    @property
+    def waits(self) -> bool:
+        """Whether there is anything to hand in."""
+        return bool(self._counts)
+
     def note(self, outcomes: Iterable[Outcome]) -> None:
         """Counts outcomes, after they were recorded: those that never are would be counted with their next attempt
         again."""
