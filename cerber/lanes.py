@@ -18,7 +18,7 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
 
@@ -26,7 +26,7 @@ FEW = 2
 SLOW = 1.0
 MOST_WAIT = 0.25  # how long a letter may wait in its lane
 MOST_ROUNDS = 3  # of a lane's threads that may wait in it
-REMEMBERED = 1024  # lanes
+REMEMBERED = 1024  # lanes without letters
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +84,7 @@ class Lanes(Generic[T]):
         self._half = max(1, threads // 2)
         self._few = min(FEW, self._half)
         self._unsure = max(1, threads * 3 // 4)
+        self._most = (MOST_ROUNDS + 1) * threads  # letters
         self._lock = threading.Lock()
         self._lanes: OrderedDict[int, _Lane[T]] = OrderedDict()  # the one served last at the end
         self._live: OrderedDict[int, _Lane[T]] = OrderedDict()  # those that hold letters, in the same order
@@ -92,16 +93,17 @@ class Lanes(Generic[T]):
     def shares(self, wishes: Iterable[Wish], at: float) -> dict[int, int]:
         """How many more letters may be claimed for each of these endpoints, those served longest ago first."""
         with self._lock:
-            left = (MOST_ROUNDS + 1) * self._threads - sum(lane.size for lane in self._live.values())
+            left = self._most - sum(lane.size for lane in self._live.values())
             held = self._unsure_letters(at)
             shares = {}
             for wish in self._longest_ago_first(wishes):
-                lane = self._lane(wish)
+                lane = self._lanes.get(wish.endpoint) or _new_lane(wish)
                 room = min(lane.capacity(at) - lane.size, left)
                 if not _is_quick(lane, at):
                     room = min(room, self._unsure - held.total(), self._few - held[lane.owner])
                     held[lane.owner] += max(room, 0)
                 if room > 0:
+                    self._remember(wish.endpoint, lane)
                     shares[wish.endpoint] = room
                     left -= room
             return shares
@@ -210,19 +212,18 @@ class Lanes(Generic[T]):
         known = [asked[endpoint] for endpoint in self._lanes if endpoint in asked]
         return [*(wish for endpoint, wish in asked.items() if endpoint not in self._lanes), *known]
 
-    def _lane(self, wish: Wish) -> _Lane[T]:
-        """The endpoint's lane. One that others saw failing does not begin as new."""
-        lane = self._lanes.get(wish.endpoint)
-        if lane is None:
-            self._forget_one()
-            lane = self._lanes[wish.endpoint] = _Lane(wish.owner, 1, Health.SICK if wish.failing else Health.NEW)
-        return lane
+    def _remember(self, endpoint: int, lane: _Lane[T]) -> None:
+        """As the one served last, so that it is not the next to forget: it had a share, and holds no letter yet."""
+        self._lanes[endpoint] = lane
+        self._lanes.move_to_end(endpoint)
+        if len(self._lanes) > REMEMBERED + self._most:
+            idle = next(known for known in self._lanes if known not in self._live)
+            del self._lanes[idle]
 
-    def _forget_one(self) -> None:
-        if len(self._lanes) >= REMEMBERED:
-            idle = next((endpoint for endpoint in self._lanes if endpoint not in self._live), None)
-            if idle is not None:
-                del self._lanes[idle]
+
+def _new_lane(wish: Wish) -> _Lane[Any]:
+    """One that others saw failing does not begin as new."""
+    return _Lane(wish.owner, 1, Health.SICK if wish.failing else Health.NEW)
 
 
 def _is_quick(lane: _Lane[T], at: float) -> bool:

@@ -51,9 +51,9 @@ class Sender:
         return self._lanes.shares(wishes, time.monotonic())
 
     def send(self, letters: Sequence[Letter]) -> None:
-        self.in_flight += len(letters)
         for letter in letters:
             self._lanes.put(letter.claim.endpoint_id, letter)
+        self.in_flight += len(letters)
         while (given := self._lanes.next(time.monotonic())) is not None:
             self._pool.submit(self._work, given)
 

@@ -10,10 +10,11 @@ from contextlib import ExitStack, closing
 
 import pytest
 from flask import Flask
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, func, insert, select, update
 
-from cerber.database import reading
-from cerber.models import Webhook, WebhookAttempt
+from cerber.context import now
+from cerber.database import db, reading
+from cerber.models import Endpoint, Webhook, WebhookAttempt
 from tests.factories import MerchantKeys, make_merchant
 from tests.receivers import OK, Connection, Receiver
 from tests.shop import Shop, open_shop
@@ -175,3 +176,29 @@ def test_one_merchant_with_many_hanging_endpoints_delays_nobody_new(
             fill(app, make_merchant(app, "shop-2"), quick_url, 1)
             quick.wait_for(1, seconds=10)  # well before a hanging attempt is over
             assert sum(len(counter.arrivals) for counter, _ in hanging) == FEW
+
+
+def test_thousands_of_endpoints_at_once_are_all_served(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    counter, url = shop
+    fill(app, keys, url, 1000)
+    fill(app, keys, url, 200)
+    spread_over_endpoints(app)
+    with worker(env, "--once") as process:
+        assert process.wait(110) == 0
+    assert len(counter.arrivals) == 1200
+    assert set(states(app)) == {"delivered"}
+
+
+def spread_over_endpoints(app: Flask) -> None:
+    """Gives each event an endpoint of its own; the URLs stay."""
+    with app.app_context():
+        merchant = db.session.scalars(select(Webhook.merchant_id).limit(1)).one()
+        events = db.session.scalars(select(Webhook.id)).all()
+        row = {"merchant_id": merchant, "created_at": now()}
+        db.session.execute(insert(Endpoint), [row | {"origin": f"https://shop-{pk}.example"} for pk in events])
+        made = db.session.scalars(select(Endpoint.id).where(Endpoint.origin.startswith("https://shop-"))).all()
+        for pk, endpoint in zip(events, made, strict=True):
+            db.session.execute(update(Webhook).where(Webhook.id == pk).values(endpoint_id=endpoint))
+        db.session.commit()

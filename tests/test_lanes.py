@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
@@ -169,6 +170,20 @@ def test_letters_in_one_worker_are_bounded() -> None:
     for endpoint in range(50):
         warm(lanes, endpoint, rounds=9)
     assert sum(lanes.shares(map(wish, range(50)), 1).values()) <= 4 * THREADS
+
+
+@pytest.mark.parametrize("threads", [1, THREADS, 256])
+def test_thousands_of_endpoints_at_once_are_all_served(threads: int) -> None:
+    lanes: Lanes[str] = Lanes(threads)
+    waiting = {endpoint: wish(endpoint) for endpoint in range(3000)}
+    for turn in range(3000):
+        put(lanes, list(waiting.values()), turn)
+        for given in start(lanes, turn):
+            lanes.answered(given, turn + 0.01, well=True)
+            waiting.pop(given.endpoint, None)
+        if not waiting:
+            break
+    assert not waiting
 
 
 class AnyOrder(RuleBasedStateMachine):
