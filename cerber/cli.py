@@ -1,4 +1,4 @@
-"""The commands of INTERFACES.md: thin, each calls a service. An error is one line on standard error.
+"""The commands: thin, each calls a service (`plain_commands` has what they share).
 
 `flask db` is Flask-Migrate's, loaded when it is called: nothing else needs Alembic's 10 MB.
 """
@@ -6,65 +6,23 @@
 from __future__ import annotations
 
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime, timedelta, tzinfo
 from typing import Any, cast
 
 import click
 from flask import Flask, current_app
-from flask.cli import AppGroup, with_appcontext
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from flask.cli import with_appcontext
 
 from cerber import database, money, signing, timestamps
 from cerber.config import ROOT
 from cerber.context import settings
-from cerber.errors import CerberError
 from cerber.identifiers import identifier
+from cerber.plain_commands import PlainCommand, PlainGroup, print_json, print_secret, print_table
 from cerber.services import checks, merchants, operators, resending, wallets
-
-
-@contextmanager
-def plain_errors() -> Iterator[None]:
-    """Makes what went wrong one line and exit status 1, or 2 where the command was misused; never a traceback."""
-    try:
-        yield
-    except click.exceptions.NoArgsIsHelpError:
-        raise
-    except click.UsageError as error:  # a new one, without the context of which click would show the usage too
-        raise click.UsageError(_line(error.format_message())) from None
-    except CerberError as error:
-        raise click.ClickException(error.message) from None
-    except (DBAPIError, PoolTimeout) as error:
-        raise click.ClickException(f"The database refused: {_cause(error)}. `flask doctor` says more.") from None
-    except ValueError as error:
-        raise click.ClickException(_line(str(error))) from None
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # what could not be written is not tried again at the exit
-        raise click.ClickException(_line(str(error))) from None
-
-
-class PlainCommand(click.Command):
-    """A command whose errors are plain, those of its subcommands included."""
-
-    def make_context(
-        self, info_name: str | None, args: list[str], parent: click.Context | None = None, **extra: Any
-    ) -> click.Context:
-        with plain_errors():
-            return super().make_context(info_name, args, parent, **extra)
-
-    def invoke(self, ctx: click.Context) -> Any:
-        with plain_errors():
-            return super().invoke(ctx)
-
-
-class PlainGroup(PlainCommand, AppGroup):
-    """A group of such commands."""
 
 
 class Migrations(click.Command):
@@ -108,16 +66,6 @@ def add_migrations(app: Flask) -> None:
     app.cli.add_command(group)
 
 
-def _cause(error: DBAPIError | PoolTimeout) -> str:
-    """What the driver says; MySQL's comes with a number before it."""
-    said = error.orig.args[-1] if isinstance(error, DBAPIError) and error.orig and error.orig.args else error
-    return _line(str(said)).rstrip(".")
-
-
-def _line(text: str) -> str:
-    return " ".join(text.split())
-
-
 def _id(context: click.Context, parameter: click.Parameter, value: str) -> str:
     try:
         return identifier(value)
@@ -141,7 +89,7 @@ def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
     given = _given_secrets() if secrets_stdin else None
     payment, balance = given or (signing.new_secret(), signing.new_secret())
     merchants.add(merch_id, name, payment, balance, ACTOR)
-    _print_secret({"merch_id": merch_id, "payment_secret": payment, "balance_secret": balance})
+    print_secret({"merch_id": merch_id, "payment_secret": payment, "balance_secret": balance})
 
 
 @merchant.command("rotate")
@@ -152,7 +100,7 @@ def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
     """Makes a new secret; the old one stays valid for the overlap (0 for a leak)."""
     rotation = merchants.rotate(merch_id, signing.SecretKind(kind), timedelta(hours=overlap_hours), ACTOR)
     until = rotation.old_valid_until
-    _print_secret(
+    print_secret(
         {"merch_id": merch_id, "kind": kind, "secret": rotation.secret, "old_valid_until": timestamps.utc_text(until)}
     )
 
@@ -179,7 +127,7 @@ def merchant_list(as_json: bool) -> None:
         {"merch_id": row.merch_id, "name": row.name, "blocked": row.blocked_at is not None}
         for row in merchants.list_all()
     ]
-    _table(rows, as_json)
+    print_table(rows, as_json)
 
 
 @wallet.command("add")
@@ -223,7 +171,7 @@ def wallet_list(as_json: bool) -> None:
         }
         for row in wallets.list_all()
     ]
-    _table(rows, as_json)
+    print_table(rows, as_json)
 
 
 @operator.command("add")
@@ -239,7 +187,7 @@ def operator_add(username: str, role: str, password_stdin: bool) -> None:
 @click.option("--json", "as_json", is_flag=True)
 def operator_list(as_json: bool) -> None:
     """Lists the operators."""
-    _table([{"username": row.username, "role": row.role} for row in operators.list_all()], as_json)
+    print_table([{"username": row.username, "role": row.role} for row in operators.list_all()], as_json)
 
 
 @webhook.command("resend")
@@ -263,7 +211,7 @@ def webhook_resend(
         raise click.BadParameter(f"--endpoint {error}") from None
     which = resending.Which(since, until, delivered)
     done = _with_progress(resending.run(target, which, ACTOR, dry_run=dry_run))
-    _print(
+    print_json(
         {
             "merch_id": target.merch_id,
             "endpoint": target.origin,
@@ -321,7 +269,7 @@ def doctor(as_json: bool) -> None:
     findings = checks.diagnose()
     well = all(finding.ok for finding in findings)
     if as_json:
-        _print({"ok": well, "checks": [asdict(finding) for finding in findings]})
+        print_json({"ok": well, "checks": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
             click.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.name}: {finding.message}")
@@ -350,25 +298,3 @@ def _given_secrets() -> tuple[str, str]:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # an AttributeError: it is closed
         message = 'Standard input must be {"payment_secret": "whsec_…", "balance_secret": "whsec_…"}.'
         raise click.ClickException(message) from None
-
-
-def _print_secret(value: dict[str, Any]) -> None:
-    """It is in use already, so a full disk or a closed pipe must not pass for a command that did nothing."""
-    try:
-        _print(value)
-    except OSError as error:
-        raise OSError(
-            f"{error}: the secret of {value['merch_id']} is in use, but was not shown. Rotate it."
-        ) from None
-
-
-def _table(rows: list[dict[str, Any]], as_json: bool) -> None:
-    if as_json:
-        _print(rows)
-        return
-    for row in rows:
-        click.echo("\t".join("-" if value is None else str(value) for value in row.values()))
-
-
-def _print(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
