@@ -81,6 +81,7 @@ _SIGNER = select(Merchant.id, Merchant.version, Merchant.blocked_at).where(Merch
 _PAYMENT = (Payment.id, Payment.status, Payment.due_at, Payment.merchant_id)
 _MERCHANT = (Merchant.merch_id, Merchant.version, Merchant.blocked_at)
 _PAYMENTS = select(*_PAYMENT, *_MERCHANT).join(Merchant).where(Payment.payment_id == bindparam("payment_id"))
+_OWN_PAYMENT = _PAYMENTS.where(Payment.merchant_id == bindparam("merchant_pk"))
 
 
 def _payments(payment_id: str | None) -> Sequence[Any]:
@@ -92,7 +93,9 @@ def _payments(payment_id: str | None) -> Sequence[Any]:
 
 
 def _of(merchant_pk: int, payment_id: str | None) -> Found | None:
-    return next((_found(row) for row in _payments(payment_id) if row.merchant_id == merchant_pk), None)
+    with read_connection() as connection:
+        row = connection.execute(_OWN_PAYMENT, {"payment_id": payment_id, "merchant_pk": merchant_pk}).first()
+    return _found(row) if row else None
 
 
 def _found(row: Any) -> Found:
