@@ -25,9 +25,7 @@ from cerber.models import Breaker, Endpoint, Merchant, Webhook
 from cerber.services import audit
 
 BATCH = 500  # events for each look and each transaction
-SPAN = (
-    5000  # ids for each look: in a small range MySQL takes it for what it reads, else all of the merchant's before it
-)
+SPAN = 5000  # ids for each look: MySQL reads a small range, but for a large one all of the merchant's ids before it
 ASKEW = timedelta(minutes=10)  # ids and times rise together, but for slow transactions and clocks that differ
 
 
