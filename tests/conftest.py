@@ -17,6 +17,8 @@ from sqlalchemy.engine import make_url
 
 from cerber.app import create_app
 from cerber.database import Base, db
+from tests.factories import MerchantKeys, make_merchant, make_wallet
+from tests.shop import Shop, open_shop
 
 MYSQL = os.environ.get("CERBER_TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/")
 ENV = {
@@ -88,6 +90,20 @@ def app(env: dict[str, str]) -> Iterator[Flask]:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture
+def keys(app: Flask) -> MerchantKeys:
+    """A merchant, and a wallet for its payments."""
+    make_wallet(app)
+    return make_merchant(app)
+
+
+@pytest.fixture
+def shop() -> Iterator[tuple[Shop, str]]:
+    """A merchant's server and its callback URL."""
+    with open_shop() as opened:
+        yield opened
 
 
 def _migrate(url: str) -> None:

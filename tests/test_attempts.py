@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import ssl
-from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from datetime import timedelta
 from pathlib import Path
@@ -18,9 +17,9 @@ from cerber.context import now
 from cerber.models import WebhookAttempt
 from cerber.services import workers
 from tests.conftest import _dispose
-from tests.factories import MerchantKeys, make_merchant, make_wallet, open_payment
+from tests.factories import MerchantKeys, open_payment
 from tests.receivers import Authority, Connection, Receiver, Script
-from tests.shop import Shop, open_shop
+from tests.shop import Shop
 from tests.workers import attempts, change, changed_worker, decide, put, webhooks, worker
 
 ONE_TRY = {"CERBER_RETRY_SCHEDULE": "0,600"}
@@ -35,18 +34,6 @@ def resolver(host, *arguments, **more):
 socket.getaddrinfo = resolver
 delivery.Egress = functools.partial(delivery.Egress, total_timeout=1.0)
 """
-
-
-@pytest.fixture
-def shop() -> Iterator[tuple[Shop, str]]:
-    with open_shop() as opened:
-        yield opened
-
-
-@pytest.fixture
-def keys(app: Flask) -> MerchantKeys:
-    make_wallet(app)
-    return make_merchant(app)
 
 
 def answering(data: bytes) -> Script:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 
@@ -14,26 +13,28 @@ from sqlalchemy import update
 from cerber.context import now
 from cerber.models import Breaker, Webhook
 from cerber.services import resending, workers
-from tests.factories import MerchantKeys, make_merchant, make_wallet, open_payment
+from tests.factories import MerchantKeys, open_payment
 from tests.shop import Shop, open_shop
-from tests.workers import attempts, breaker, change, decide, fill, named, put, states, stop, until, webhooks, worker
+from tests.workers import (
+    attempts,
+    breaker,
+    change,
+    changed_worker,
+    decide,
+    fill,
+    named,
+    put,
+    states,
+    stop,
+    until,
+    webhooks,
+    worker,
+)
 
 JITTERED = 0.8  # of a distance, at least
 QUICK = {"CERBER_RETRY_SCHEDULE": "0,0.4,0.8,1.6", "CERBER_DELIVERY_THREADS": "4"}
 MOST_CHARGED = 4 + 2 * 2  # beside the first four two may be on their way, and two have come back unrecorded
 SLOW = {"CERBER_RETRY_SCHEDULE": "0,600,600", "CERBER_DELIVERY_THREADS": "1"}  # one after the other, then a long wait
-
-
-@pytest.fixture
-def shop() -> Iterator[tuple[Shop, str]]:
-    with open_shop() as opened:
-        yield opened
-
-
-@pytest.fixture
-def keys(app: Flask) -> MerchantKeys:
-    make_wallet(app)
-    return make_merchant(app)
 
 
 def charged(app: Flask) -> list[int]:
@@ -166,6 +167,19 @@ def test_a_refused_connection_trips_it_and_what_was_held_goes_out_when_the_endpo
                 stop(process)
     assert breaker(app) is None
     assert sum(charged(app)) <= 20 + MOST_CHARGED
+
+
+def test_time_outs_trip_it_too(app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]) -> None:
+    counter, url = shop
+    counter.gate.clear()
+    fill(app, keys, url, 8)
+    hasty = "import functools\ndelivery.Egress = functools.partial(delivery.Egress, total_timeout=0.3)"
+    with changed_worker(env | SLOW, hasty) as process:
+        row = until(lambda: held(app))
+        assert row.why == "no answer in time"
+        stop(process)
+    assert len(counter.arrivals) == 5
+    assert charged(app) == [1] * 5 + [0] * 3
 
 
 def test_what_is_refused_of_one_order_never_trips_it_and_resets_it(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from cerber.context import now
 from cerber.database import reading
 from cerber.models import Worker
 from cerber.services.claims import LEASE
-from tests.factories import MerchantKeys, make_merchant
+from tests.factories import MerchantKeys
 from tests.shop import Shop, open_shop
 from tests.workers import attempts, changed_worker, fill, named, put, states, stop, until, webhooks
 
@@ -60,17 +59,6 @@ time.time = lambda: real() + ahead()
 @pytest.fixture
 def clock(tmp_path: Path) -> Clock:
     return Clock(tmp_path / "ahead")
-
-
-@pytest.fixture
-def shop() -> Iterator[tuple[Shop, str]]:
-    with open_shop() as opened:
-        yield opened
-
-
-@pytest.fixture
-def keys(app: Flask) -> MerchantKeys:
-    return make_merchant(app)
 
 
 def heartbeats(app: Flask) -> list[timedelta]:

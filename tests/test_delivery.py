@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import signal
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -18,21 +17,9 @@ from cerber.database import db, reading
 from cerber.delivery import Delivery
 from cerber.models import Payment, Wallet, Webhook, WebhookAttempt, Worker
 from cerber.services import merchants, payments, resending
-from tests.factories import MerchantKeys, call, make_merchant, make_wallet, open_payment, payment
-from tests.shop import Shop, open_shop
+from tests.factories import MerchantKeys, call, open_payment, payment
+from tests.shop import Shop
 from tests.workers import changed_worker, decide, end_leases, fill, states, until, worker
-
-
-@pytest.fixture
-def shop() -> Iterator[tuple[Shop, str]]:
-    with open_shop() as opened:
-        yield opened
-
-
-@pytest.fixture
-def keys(app: Flask) -> MerchantKeys:
-    make_wallet(app)
-    return make_merchant(app)
 
 
 def test_a_webhook_arrives_signed_in_both_ways_and_in_order(

@@ -27,20 +27,9 @@ BACKLOG = 100_000
 
 
 @pytest.fixture
-def shop() -> Iterator[tuple[Shop, str]]:
-    with open_shop() as opened:
-        yield opened
-
-
-@pytest.fixture
 def other_shop() -> Iterator[tuple[Shop, str]]:
     with open_shop() as opened:
         yield opened
-
-
-@pytest.fixture
-def keys(app: Flask) -> MerchantKeys:
-    return make_merchant(app)
 
 
 @pytest.fixture

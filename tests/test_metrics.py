@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -29,7 +28,7 @@ from cerber.services.claims import Claim, Outcome
 from cerber.services.figures import Uncounted, add
 from tests.conftest import ENV
 from tests.factories import MerchantKeys, make_merchant, make_wallet, open_payment
-from tests.shop import Shop, open_shop
+from tests.shop import Shop
 from tests.workers import decide, states, until, worker
 
 TOKEN = "the-token-of-a-scraper"
@@ -38,12 +37,6 @@ TOKEN = "the-token-of-a-scraper"
 @pytest.fixture
 def env(env: dict[str, str]) -> dict[str, str]:
     return env | {"CERBER_METRICS_TOKEN": TOKEN}
-
-
-@pytest.fixture
-def shop() -> Iterator[tuple[Shop, str]]:
-    with open_shop() as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ from cerber.models import Webhook
 from tests.conftest import ENV, _dispose, _migrate
 from tests.factories import MerchantKeys, make_merchant
 from tests.mariadb_server import Server, private_server
-from tests.shop import Shop, open_shop
+from tests.shop import Shop
 from tests.workers import (
     STOPS_WITHIN,
     attempts,
@@ -37,17 +37,6 @@ from tests.workers import (
 
 PATIENCE = 3  # seconds that a worker of these tests waits for a database, in place of 19
 GONE = 12  # seconds; a locked SQLite is waited for 15 s, an answer of MariaDB 30 s
-
-
-@pytest.fixture
-def shop() -> Iterator[tuple[Shop, str]]:
-    with open_shop() as opened:
-        yield opened
-
-
-@pytest.fixture
-def keys(app: Flask) -> MerchantKeys:
-    return make_merchant(app)
 
 
 @pytest.fixture(scope="module")
