@@ -9,8 +9,10 @@ from collections.abc import Mapping
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from cerber import bot_api, cli, config, context, dashboard, database, health, metrics
+from cerber import bot_api, config, context, dashboard, health, metrics
+from cerber.cli import commands
 from cerber.config import ROOT, BadSetting, Settings
+from cerber.db import engines
 
 
 def create_app(env: Mapping[str, str] | None = None) -> Flask:
@@ -36,12 +38,12 @@ def _wire(settings: Settings) -> Flask:
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
     (ROOT / "instance").mkdir(exist_ok=True)
     context.install(app, settings)
-    database.init_app(app, settings)
+    engines.init_app(app, settings)
     bot_api.init_app(app)
     dashboard.init_app(app)
     health.init_app(app)
     metrics.init_app(app)
-    cli.init_app(app)
+    commands.init_app(app)
     if "flask_migrate" in sys.modules:  # somebody calls its functions; `flask db` loads it by itself
-        cli.add_migrations(app)
+        commands.add_migrations(app)
     return app

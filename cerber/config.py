@@ -12,8 +12,8 @@ from zoneinfo import ZoneInfo
 
 from cryptography.fernet import Fernet
 
-from cerber import retry
 from cerber.addresses import literal_address
+from cerber.webhooks.worker import retries
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,7 +65,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         timezone=_read(env, "CERBER_TIMEZONE", _zone, "Asia/Baku"),
         poll_interval=_read(env, "CERBER_POLL_INTERVAL", _seconds, "1"),
         delivery_threads=_read(env, "CERBER_DELIVERY_THREADS", _integer(1, 256), "16"),
-        retry_schedule=_read(env, "CERBER_RETRY_SCHEDULE", _schedule, ",".join(map(str, retry.SCHEDULE))),
+        retry_schedule=_read(env, "CERBER_RETRY_SCHEDULE", _schedule, ",".join(map(str, retries.SCHEDULE))),
         base_url=_read(env, "CERBER_BASE_URL", _base_url, "") or None,
         egress_proxy=_read(env, "CERBER_EGRESS_PROXY", _optional(proxy_url), ""),
         metrics_token=_read(env, "CERBER_METRICS_TOKEN", _optional(_metrics_token), ""),

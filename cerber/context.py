@@ -8,7 +8,7 @@ from typing import cast
 from flask import Flask, current_app
 
 from cerber.config import Settings
-from cerber.sealing import Vault
+from cerber.encryption import Vault
 
 _KEY = "cerber"
 

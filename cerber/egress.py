@@ -26,13 +26,13 @@ from requests.adapters import HTTPAdapter
 from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, ProxyManager
 
-from cerber.callback_urls import parse_callback_url
 from cerber.config import proxy_url
 from cerber.connections import Answer, Call, Common, GuardedConnection, GuardedTLSConnection
 from cerber.failures import AttemptFailed, Failure
 from cerber.kept import Kept
 from cerber.lookups import Lookups
 from cerber.sockets import TLSContext
+from cerber.webhooks.callback_urls import parse_callback_url
 
 __all__ = ["Attempt", "Egress", "Failure"]
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from flask import Blueprint, Flask, Response, jsonify
 
-from cerber.services import checks
+from cerber.diagnosis import checks
 
 blueprint = Blueprint("health", __name__, url_prefix="/health")
 

@@ -7,8 +7,8 @@ from typing import Any
 from alembic import context
 from sqlalchemy import create_engine
 
-import cerber.models  # noqa: F401 - makes the tables known
-from cerber.database import Base, UTCDateTime, db
+import cerber.app  # noqa: F401 - makes the tables known
+from cerber.db.engines import Base, UTCDateTime, db
 
 
 def render(kind: str, thing: Any, autogen: Any) -> str | bool:

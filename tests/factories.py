@@ -13,9 +13,11 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from cerber import signing
-from cerber.database import reading
-from cerber.models import Payment, Webhook
-from cerber.services import merchants, wallets
+from cerber.db.engines import reading
+from cerber.merchants import accounts
+from cerber.payments.models import Payment
+from cerber.wallets import registry
+from cerber.webhooks.models import Webhook
 
 CALLBACK = "http://127.0.0.1:9/hook"
 _numbers = itertools.count(1)
@@ -31,14 +33,14 @@ class MerchantKeys:
 def make_merchant(app: Flask, merch_id: str = "shop-1") -> MerchantKeys:
     keys = MerchantKeys(merch_id, signing.new_secret(), signing.new_secret())
     with app.app_context():
-        merchants.add(merch_id, "", keys.payment_secret, keys.balance_secret, "cli")
+        accounts.add(merch_id, "", keys.payment_secret, keys.balance_secret, "cli")
     return keys
 
 
 def make_wallet(app: Flask, number: str = "", daily_limit: int | None = None) -> str:
     number = number or f"99450{next(_numbers):07}"
     with app.app_context():
-        wallets.add(number, f"https://m10.example/{number}", "", daily_limit, "cli")
+        registry.add(number, f"https://m10.example/{number}", "", daily_limit, "cli")
     return number
 
 

@@ -23,9 +23,10 @@ from typing import Any
 
 from flask import Flask
 
-from cerber import delivery, egress
+from cerber import egress
 from cerber.app import create_app
 from cerber.config import ROOT
+from cerber.webhooks.worker import loop
 
 
 class ForkedWorkers:
@@ -101,7 +102,7 @@ def _work(app: Flask) -> None:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the answers to commands are not its own
         os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
         egress._HEADERS["User-Agent"] = f"{egress.USER_AGENT} {os.getpid()}"
-        delivery.run(app)
+        loop.run(app)
         status = 0
     except BaseException:
         traceback.print_exc()

@@ -20,9 +20,11 @@ from sqlalchemy import func, insert, select
 
 from cerber.config import ROOT
 from cerber.context import now
-from cerber.database import db, reading
-from cerber.models import Breaker, Endpoint, Merchant, Webhook, WebhookAttempt
-from cerber.services import outbox, payments
+from cerber.db.engines import db, reading
+from cerber.merchants.models import Merchant
+from cerber.payments import decisions
+from cerber.webhooks import outbox
+from cerber.webhooks.models import Breaker, Endpoint, Webhook, WebhookAttempt
 from tests.factories import MerchantKeys
 
 T = TypeVar("T")
@@ -39,8 +41,8 @@ def worker(env: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[st
 @contextmanager
 def changed_worker(env: dict[str, str], changes: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A worker whose process first runs `changes`, which may put other things in the place of its modules' own."""
-    code = f"from cerber import delivery\nfrom wsgi import app\n{changes}\n"
-    code += "delivery.run_once(app, None) if '--once' in __import__('sys').argv else delivery.run(app)"
+    code = f"from cerber.webhooks.worker import loop\nfrom wsgi import app\n{changes}\n"
+    code += "loop.run_once(app, None) if '--once' in __import__('sys').argv else loop.run(app)"
     with _running(env, "-c", code, *arguments) as process:
         yield process
 
@@ -83,7 +85,7 @@ def decide(app: Flask, key: int, *amounts: int) -> None:
     """Records transfers, in qəpik, one after the other."""
     with app.app_context():
         for version, amount in enumerate(amounts, start=1):
-            payments.record_transfer(key, version, "operator:a", amount)
+            decisions.record_transfer(key, version, "operator:a", amount)
 
 
 def put(app: Flask, keys: MerchantKeys, url: str, name: str) -> None:

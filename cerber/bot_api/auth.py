@@ -12,12 +12,13 @@ from sqlalchemy import bindparam, select
 
 from cerber.bot_api import schemas
 from cerber.bot_api.body import Fields
-from cerber.database import read_connection
+from cerber.db.engines import read_connection
 from cerber.errors import WrongSignature
-from cerber.models import Merchant, Payment
-from cerber.payment_states import Status
-from cerber.services import keyring
-from cerber.services.keyring import Signer
+from cerber.merchants import keyring
+from cerber.merchants.keyring import Signer
+from cerber.merchants.models import Merchant
+from cerber.payments.models import Payment
+from cerber.payments.states import Status
 from cerber.signing import SecretKind
 
 

@@ -11,8 +11,8 @@ from zoneinfo import ZoneInfo
 
 from cerber import identifiers, money, timestamps
 from cerber.bot_api.body import Fields, Fraction, Integer
-from cerber.callback_urls import parse_callback_url
-from cerber.services.openings import Opening
+from cerber.payments.opening import Opening
+from cerber.webhooks.callback_urls import parse_callback_url
 
 T = TypeVar("T")
 MOST_EVENTS, USUAL_EVENTS = 500, 100  # in one answer

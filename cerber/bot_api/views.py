@@ -7,18 +7,18 @@ from typing import Any
 
 from flask import Blueprint, Response, request
 
-from cerber import wire
 from cerber.bot_api import auth, body, schemas
 from cerber.bot_api.body import Fields
 from cerber.bot_api.schemas import Circumstances, Invalid
-from cerber.callback_urls import parse_callback_url
 from cerber.context import now, settings
 from cerber.errors import NotFound, PaymentNotFound, WebhookBodySent
-from cerber.payment_states import is_due
-from cerber.services import balance, events, openings, payments
-from cerber.services.events import HappenedEvent
+from cerber.payments import balance, decisions, opening
+from cerber.payments.states import is_due
 from cerber.signing import SecretKind
 from cerber.timestamps import utc_text
+from cerber.webhooks import bodies, feed
+from cerber.webhooks.callback_urls import parse_callback_url
+from cerber.webhooks.feed import HappenedEvent
 
 blueprint = Blueprint("bot_api", __name__, url_prefix="/bot_api")
 
@@ -30,9 +30,9 @@ _AS_SENT: dict[str, Any] = {"strict_slashes": False, "provide_automatic_options"
 def get_wallet() -> Response:
     fields = _fields()
     merchant = auth.merchant(fields, SecretKind.PAYMENT)
-    shown = openings.open_payment(merchant, schemas.get_wallet(fields, _circumstances()))
+    shown = opening.open_payment(merchant, schemas.get_wallet(fields, _circumstances()))
     return _answer(
-        payment_id=wire.payment_number(shown.payment_id),
+        payment_id=bodies.payment_number(shown.payment_id),
         wallet_link=shown.link,
         image=shown.image,
         wallet_number=shown.number,
@@ -47,8 +47,8 @@ def update_status() -> Response:
         raise WebhookBodySent("This is the body of a webhook; a request has no confirm_sum.")
     payment_id, status = schemas.update_status(fields)
     payment = _known(found)
-    became = payments.merchant_update(payment.id, f"merchant:{payment.merch_id}", accept=status == "accept")
-    number = wire.payment_number(payment_id)
+    became = decisions.merchant_update(payment.id, f"merchant:{payment.merch_id}", accept=status == "accept")
+    number = bodies.payment_number(payment_id)
     return _answer(paymnet_id=number, payment_id=number, status=became)
 
 
@@ -59,8 +59,8 @@ def get_status() -> Response:
     payment_id = schemas.get_status(fields)
     payment = _known(found)
     due = is_due(payment.status, payment.due_at, now())
-    status = payments.current_status(payment.id) if due else payment.status
-    return _answer(payment_id=wire.payment_number(payment_id), status=status)
+    status = decisions.current_status(payment.id) if due else payment.status
+    return _answer(payment_id=bodies.payment_number(payment_id), status=status)
 
 
 @blueprint.get("/get_balance/", **_AS_SENT)
@@ -80,7 +80,7 @@ def get_events() -> Response:
     merchant = auth.merchant(fields, SecretKind.BALANCE)
     asked = schemas.get_events(fields)
     try:
-        page = events.after(merchant, asked.after, asked.limit)
+        page = feed.after(merchant, asked.after, asked.limit)
     except NotFound:
         raise Invalid([("after", "is no event of yours")]) from None
     return _answer(events=[_event(event) for event in page.events], cursor=page.cursor, has_more=page.has_more)
@@ -90,7 +90,7 @@ def _event(event: HappenedEvent) -> dict[str, object]:
     return {
         "webhook-id": event.event_id,
         "kind": event.kind,
-        "payment_id": None if event.payment_id is None else wire.payment_number(event.payment_id),
+        "payment_id": None if event.payment_id is None else bodies.payment_number(event.payment_id),
         "body": event.body,
         "time": utc_text(event.at, "microseconds"),
         "state": event.state,

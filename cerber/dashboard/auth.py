@@ -9,8 +9,8 @@ from flask_login import LoginManager, UserMixin, current_user, login_user, logou
 from cerber.dashboard import forms
 from cerber.dashboard.pages import csrf, pages
 from cerber.errors import TooManyLogins, WrongLogin
-from cerber.models import Operator
-from cerber.services import operators
+from cerber.operators import staff
+from cerber.operators.models import Operator
 
 
 class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
@@ -25,7 +25,7 @@ class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
 
 def load(session_id: str) -> SignedIn | None:
     number, _, key = session_id.partition(":")
-    operator = operators.find(int(number), key)
+    operator = staff.find(int(number), key)
     return SignedIn(operator) if operator else None
 
 
@@ -43,7 +43,7 @@ def login() -> ResponseReturnValue:
     username = request.form.get("username", "").strip()
     password, totp = request.form.get("password", ""), request.form.get("totp", "")
     try:
-        operator = operators.log_in(username, password, totp, request.remote_addr or "")
+        operator = staff.log_in(username, password, totp, request.remote_addr or "")
     except WrongLogin as error:
         return render_template("login.html", message=error.message, username=username), 401
     except TooManyLogins as error:
@@ -57,7 +57,7 @@ def login() -> ResponseReturnValue:
 
 @pages.post("/logout")
 def logout() -> ResponseReturnValue:
-    operators.end_sessions(g.operator.id)
+    staff.end_sessions(g.operator.id)
     logout_user()
     session.clear()
     return redirect(url_for("pages.login"), 303)

@@ -11,11 +11,12 @@ from flask_login import current_user
 from flask_wtf.csrf import CSRFProtect
 from werkzeug.exceptions import HTTPException
 
-from cerber import money, payment_states
+from cerber import money
 from cerber.context import now, settings
-from cerber.database import OUTAGES
-from cerber.models import Payment
-from cerber.services import deliveries
+from cerber.db.engines import OUTAGES
+from cerber.payments import states
+from cerber.payments.models import Payment
+from cerber.webhooks import queries
 
 PK = "int(max=9223372036854775807)"  # the largest that the database can hold
 
@@ -89,7 +90,7 @@ def manat(qepik: int) -> str:
 @pages.app_template_test("due")
 def is_due(payment: Payment) -> bool:
     """Whether its time has run out, though nobody has expired it yet."""
-    return payment_states.is_due(payment_states.Status(payment.status), payment.due_at, now())
+    return states.is_due(states.Status(payment.status), payment.due_at, now())
 
 
 @pages.app_template_filter("headers")
@@ -108,7 +109,7 @@ def timezone_name() -> str:
 
 @pages.app_template_global("held_count")
 def held_count() -> int:
-    return deliveries.held_count()
+    return queries.held_count()
 
 
 def actor() -> str:

@@ -11,8 +11,8 @@ from cerber import errors, money
 from cerber.context import now
 from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
-from cerber.payment_states import Event, possible
-from cerber.services import payments, queue
+from cerber.payments import decisions, queries
+from cerber.payments.states import Event, possible
 
 
 @pages.get("/")
@@ -23,9 +23,9 @@ def home() -> ResponseReturnValue:
 @pages.get("/payments/")
 def queue_page() -> ResponseReturnValue:
     wanted = {name: request.args.get(name, "").strip() for name in ("status", "merchant", "q")}
-    if wanted["status"] and wanted["status"] not in queue.STATUSES:
-        abort(400, f"The status must be one of: {', '.join(queue.STATUSES)}.")
-    found = queue.search(**wanted, page=forms.page_number(request.args))
+    if wanted["status"] and wanted["status"] not in queries.STATUSES:
+        abort(400, f"The status must be one of: {', '.join(queries.STATUSES)}.")
+    found = queries.search(**wanted, page=forms.page_number(request.args))
     return render_template("queue.html", found=found, wanted=wanted)
 
 
@@ -36,24 +36,24 @@ def payment_page(pk: int) -> ResponseReturnValue:
 
 @pages.post(f"/payments/<{PK}:pk>/accept")
 def accept(pk: int) -> ResponseReturnValue:
-    return _change(pk, lambda version: payments.accept(pk, version, actor()))
+    return _change(pk, lambda version: decisions.accept(pk, version, actor()))
 
 
 @pages.post(f"/payments/<{PK}:pk>/cancel")
 def cancel(pk: int) -> ResponseReturnValue:
-    return _change(pk, lambda version: payments.cancel(pk, version, actor()))
+    return _change(pk, lambda version: decisions.cancel(pk, version, actor()))
 
 
 @pages.post(f"/payments/<{PK}:pk>/settle")
 def settle(pk: int) -> ResponseReturnValue:
-    return _change(pk, lambda version: payments.settle(pk, version, actor()))
+    return _change(pk, lambda version: decisions.settle(pk, version, actor()))
 
 
 @pages.post(f"/payments/<{PK}:pk>/transfer")
 def transfer(pk: int) -> ResponseReturnValue:
     def record(version: int) -> None:
         came = forms.transfer(request.form)
-        payments.record_transfer(pk, version, actor(), came.amount, came.reference)
+        decisions.record_transfer(pk, version, actor(), came.amount, came.reference)
 
     return _change(pk, record)
 
@@ -64,7 +64,7 @@ def void(pk: int, transfer_pk: int) -> ResponseReturnValue:
         abort(403, "Only an admin may void a transfer.")
 
     def void_it(version: int) -> None:
-        payments.void_transfer(pk, transfer_pk, version, actor(), forms.reason(request.form))
+        decisions.void_transfer(pk, transfer_pk, version, actor(), forms.reason(request.form))
 
     return _change(pk, void_it)
 
@@ -87,14 +87,14 @@ def _change(pk: int, change: Callable[[int], None]) -> ResponseReturnValue:
 def _show_again(pk: int, mistake: str, version: int) -> ResponseReturnValue:
     """The form to be corrected, if the payment still is what it was filled in for: else what was typed may be
     recorded already."""
-    found = queue.details(pk)
+    found = queries.details(pk)
     if found is not None and found.payment.version != version:
         return _show(pk, errors.CHANGED, 409)
     return _show(pk, mistake, 422)
 
 
 def _show(pk: int, refusal: str | None = None, status: int = 200) -> ResponseReturnValue:
-    found = queue.details(pk)
+    found = queries.details(pk)
     if found is None:
         abort(404, "There is no such payment.")
     actions = _Actions(found, keep_typed=status == 422)
@@ -108,7 +108,7 @@ def _may_void() -> bool:
 class _Actions:
     """What the payment's state allows, and with which sums."""
 
-    def __init__(self, found: queue.Details, *, keep_typed: bool) -> None:
+    def __init__(self, found: queries.Details, *, keep_typed: bool) -> None:
         payment = found.payment
         allowed = possible(payment.facts(ever_received=bool(found.transfers)), now())
         self.missing = payment.sum - payment.received

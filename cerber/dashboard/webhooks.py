@@ -12,8 +12,8 @@ from cerber import errors
 from cerber.context import settings
 from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
-from cerber.services import deliveries, resending
 from cerber.timestamps import utc_text
+from cerber.webhooks import queries, resending
 
 # what one request does at most; the rest is for the command, or for the next request
 MOST_SENT = 10_000
@@ -23,7 +23,7 @@ MOST_SEEN = 50_000
 @pages.get("/endpoints/")
 def endpoints_page() -> ResponseReturnValue:
     merchant = request.args.get("merchant", "").strip()
-    found = deliveries.endpoints(merchant, forms.page_number(request.args))
+    found = queries.endpoints(merchant, forms.page_number(request.args))
     return render_template("endpoints.html", found=found, merchant=merchant)
 
 
@@ -76,7 +76,7 @@ def resend_of_merchant() -> ResponseReturnValue:
 
 @pages.get(f"/webhooks/<{PK}:pk>")
 def webhook_page(pk: int) -> ResponseReturnValue:
-    found = deliveries.details(pk)
+    found = queries.details(pk)
     if found is None:
         abort(404, "There is no such webhook.")
     return render_template("webhook.html", found=found)
@@ -119,15 +119,15 @@ def _send_again(target: resending.Target) -> str | None:
 
 
 def _show_endpoint(pk: int, refusal: str | None = None, status: int = 200) -> ResponseReturnValue:
-    found = deliveries.endpoint(pk)
+    found = queries.endpoint(pk)
     if found is None:
         abort(404, "There is no such endpoint.")
     held_since = found.breaker and found.breaker.held_since
     return render_template(
         "endpoint.html",
         found=found,
-        given_up=deliveries.given_up(pk),
-        sent=deliveries.webhooks(endpoint_pk=pk),
+        given_up=queries.given_up(pk),
+        sent=queries.webhooks(endpoint_pk=pk),
         since=_typed_since() or (_local(held_since) if held_since else ""),
         refusal=refusal,
     ), status
@@ -136,15 +136,15 @@ def _show_endpoint(pk: int, refusal: str | None = None, status: int = 200) -> Re
 def _list_webhooks(refusal: str | None = None, status: int = 200) -> ResponseReturnValue:
     given = request.values
     wanted = {name: given.get(name, "").strip() for name in ("state", "merchant")}
-    if wanted["state"] and wanted["state"] not in deliveries.STATES:
-        abort(400, f"The state must be one of: {', '.join(deliveries.STATES)}.")
+    if wanted["state"] and wanted["state"] not in queries.STATES:
+        abort(400, f"The state must be one of: {', '.join(queries.STATES)}.")
     endpoint_pk = forms.number(request.args, "to")
-    found = deliveries.webhooks(**wanted, endpoint_pk=endpoint_pk, page=forms.page_number(request.args))
+    found = queries.webhooks(**wanted, endpoint_pk=endpoint_pk, page=forms.page_number(request.args))
     return render_template(
         "webhooks.html",
         found=found,
         wanted=wanted,
-        endpoint=deliveries.endpoint(endpoint_pk) if endpoint_pk is not None else None,
+        endpoint=queries.endpoint(endpoint_pk) if endpoint_pk is not None else None,
         since=_typed_since(),
         refusal=refusal,
     ), status

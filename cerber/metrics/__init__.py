@@ -7,8 +7,8 @@ import hmac
 from flask import Blueprint, Flask, Response, abort, request
 
 from cerber.context import settings
-from cerber.database import OUTAGES
-from cerber.services import figures
+from cerber.db.engines import OUTAGES
+from cerber.webhooks.worker import counters
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -25,7 +25,7 @@ def metrics() -> Response:
     if not _is_shown(token):
         return Response("a token is needed\n", 401, {"WWW-Authenticate": "Bearer"}, content_type="text/plain")
     try:
-        snapshot = figures.read()
+        snapshot = counters.read()
     except OUTAGES:
         return Response("the database is away\n", 503, content_type="text/plain")
     from cerber.metrics import exposition  # a process that nobody scrapes does without the library

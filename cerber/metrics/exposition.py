@@ -8,10 +8,10 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from cerber import figures
 from cerber.failures import Failure
-from cerber.payment_states import Kind
-from cerber.services.figures import Snapshot
+from cerber.payments.states import Kind
+from cerber.webhooks.worker import series
+from cerber.webhooks.worker.counters import Snapshot
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -32,11 +32,11 @@ class _Figures(Collector):
 
     def collect(self) -> Iterable[Metric]:
         now, totals = self._now, self._now.totals
-        kinds = figures.labelled(totals, figures.EVENTS, _KINDS)
-        outcomes = figures.labelled(totals, figures.ATTEMPTS, _OUTCOMES)
+        kinds = series.labelled(totals, series.EVENTS, _KINDS)
+        outcomes = series.labelled(totals, series.ATTEMPTS, _OUTCOMES)
         yield _counter("cerber_events", "Events, counted at their first attempt", "type", kinds)
         yield _counter("cerber_attempts", "Attempts to deliver, by what came of them", "outcome", outcomes)
-        first, delivery = (figures.histogram(totals, name) for name in (figures.FIRST_ATTEMPT, figures.DELIVERY))
+        first, delivery = (series.histogram(totals, name) for name in (series.FIRST_ATTEMPT, series.DELIVERY))
         yield _histogram("cerber_first_attempt_seconds", "From an event's commit to its first attempt", first)
         yield _histogram("cerber_delivery_seconds", "From an event's commit to the answer that took it", delivery)
         waiting = {"due": now.due, "later": now.later, "held": now.held}
@@ -73,7 +73,7 @@ def _gauge(name: str, text: str, value: float) -> Metric:
     return GaugeMetricFamily(name, text, value=value)
 
 
-def _histogram(name: str, text: str, values: figures.Histogram) -> Metric:
+def _histogram(name: str, text: str, values: series.Histogram) -> Metric:
     family = HistogramMetricFamily(name, text)
     family.add_metric([], buckets=list(values.buckets), sum_value=values.seconds)
     return family

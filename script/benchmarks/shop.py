@@ -19,10 +19,14 @@ from benchmarks.pool import BODY
 from cerber import signing
 from cerber.app import create_app
 from cerber.context import now
-from cerber.database import db
-from cerber.models import Breaker, Endpoint, Merchant, Payment, Webhook, WebhookAttempt
-from cerber.payment_states import Kind
-from cerber.services import merchants, outbox, wallets
+from cerber.db.engines import db
+from cerber.merchants import accounts
+from cerber.merchants.models import Merchant
+from cerber.payments.models import Payment
+from cerber.payments.states import Kind
+from cerber.wallets import registry
+from cerber.webhooks import outbox
+from cerber.webhooks.models import Breaker, Endpoint, Webhook, WebhookAttempt
 
 WALLETS = 20
 
@@ -45,10 +49,10 @@ class Shop:
         self._merch_id = f"shop-{secrets.token_hex(4)}"
         self._secret = signing.new_secret()
         with app_on(at):
-            merchants.add(self._merch_id, "", self._secret, signing.new_secret(), "benchmark")
-            if not wallets.list_all():
+            accounts.add(self._merch_id, "", self._secret, signing.new_secret(), "benchmark")
+            if not registry.list_all():
                 for n in range(WALLETS):
-                    wallets.add(f"99450{n:07}", f"https://m10.example/{n}", "", None, "benchmark")
+                    registry.add(f"99450{n:07}", f"https://m10.example/{n}", "", None, "benchmark")
 
     def signed(self, method: str, call: str, fields: dict[str, Any]) -> bytes:
         body = json.dumps(fields).encode()

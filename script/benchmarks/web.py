@@ -14,7 +14,7 @@ from benchmarks.places import Place
 from benchmarks.results import Result, Size, memory
 from benchmarks.shop import Shop, app_on
 from cerber.context import now
-from cerber.database import db
+from cerber.db.engines import db
 
 
 def get_status(at: Place, size: Size) -> list[Result]:

@@ -13,7 +13,7 @@ from benchmarks.places import Place
 from benchmarks.receiver import Receiver, receiver
 from benchmarks.results import Result, Size, memory
 from benchmarks.shop import Shop, app_on
-from cerber.delivery import Delivery
+from cerber.webhooks.worker.loop import Delivery
 
 THREADS = 16
 DAY = 86_400

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cerber.callback_urls import parse_callback_url
 from cerber.egress import Failure
+from cerber.webhooks.callback_urls import parse_callback_url
 from tests.egress.kit import BODY, HEADERS, Listen, Open, Resolver
 from tests.inside import SPELLINGS
 from tests.receivers import OK, answering

@@ -1,0 +1,137 @@
+"""What `doctor` and /health look at: is everything there that a running gateway needs."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from functools import cache
+
+from sqlalchemy import column, func, inspect, select, table
+
+from cerber.config import ROOT
+from cerber.context import now, settings
+from cerber.db.engines import OUTAGES, read_connection, reading
+from cerber.timestamps import age, utc_text
+from cerber.wallets.models import Wallet
+from cerber.webhooks.models import Webhook, Worker
+from cerber.webhooks.worker import counters, heartbeats
+from cerber.webhooks.worker.counters import Snapshot
+
+_VERSION = table("alembic_version", column("version_num"))
+DUE_LATE = 300.0  # seconds
+# what each database must say to keep over a power cut what it committed, and what that is called
+_DURABLE = {
+    "mysql": ("SELECT @@innodb_flush_log_at_trx_commit", 1, "innodb_flush_log_at_trx_commit"),
+    "sqlite": ("PRAGMA synchronous", 2, "synchronous"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """Ages in seconds; None where there is no worker yet, or nothing due."""
+
+    database: bool
+    schema: bool
+    heartbeat_age: float | None
+    oldest_due_age: float | None
+
+    @property
+    def ready(self) -> bool:
+        return self.database and self.schema
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing looked at: what it is, whether it is well, and what to do where it isn't."""
+
+    name: str
+    ok: bool
+    message: str
+
+
+def readiness() -> Readiness:
+    """Whether requests can be served. Never raises for a database that is away."""
+    try:
+        if not schema_is_current():
+            return Readiness(True, False, None, None)
+        with reading() as session:
+            beat = session.scalar(select(func.max(Worker.heartbeat_at)))
+            due = session.scalar(select(func.min(Webhook.due_at)).where(Webhook.state == "due"))
+    except OUTAGES:
+        return Readiness(False, False, None, None)
+    return Readiness(True, True, age(beat, now()), age(due, now()))
+
+
+def schema_is_current() -> bool:
+    """Whether the database is at the newest migration. Raises one of OUTAGES where there is no database."""
+    with read_connection() as connection:
+        if not inspect(connection).has_table(_VERSION.name):
+            return False
+        return set(connection.scalars(select(_VERSION.c.version_num))) == _heads()
+
+
+def diagnose() -> list[Finding]:
+    """Everything that `flask doctor` tells, the good too."""
+    state = readiness()
+    if not state.database:
+        return [Finding("database", False, "can't be reached: check CERBER_DATABASE_URL and that the server runs")]
+    findings = [Finding("database", True, "reachable")]
+    if not state.schema:
+        return [*findings, Finding("schema", False, "not current: run `flask db upgrade`")]
+    findings.append(Finding("schema", True, "current"))
+    snapshot = counters.read()
+    return [*findings, _durability(), _worker(snapshot), _outbox(snapshot), _wallets(), _callbacks()]
+
+
+def _durability() -> Finding:
+    """Whether what was committed outlives a power cut."""
+    with read_connection() as connection:
+        question, wanted, name = _DURABLE[connection.dialect.name]
+        found = connection.exec_driver_sql(question).scalar()
+    if found != wanted:
+        message = f"{name} is {found}, so a power cut may lose payments: set it to {wanted} in the server's settings"
+        return Finding("durability", False, message)
+    return Finding("durability", True, f"{name} is {found}: what was committed outlives a power cut")
+
+
+def _worker(snapshot: Snapshot) -> Finding:
+    last = heartbeats.last_seen()
+    if last is None:
+        return Finding("worker", False, "none has ever run: start `flask deliver`")
+    seen = f"{last.name} was seen last, {age(last.heartbeat_at, now()):.0f} s ago"
+    seen += f" (started {utc_text(last.started_at, 'seconds')})"
+    if not snapshot.workers_alive:
+        return Finding("worker", False, f"none is alive, {seen}: start `flask deliver`")
+    return Finding("worker", True, f"{snapshot.workers_alive} alive, {seen}")
+
+
+def _outbox(snapshot: Snapshot) -> Finding:
+    """Of events that may be sent now: what waits for an earlier event or for a held endpoint is no worker's fault."""
+    message = f"the oldest event that may be sent has been due for {snapshot.oldest_due:.0f} s"
+    if snapshot.oldest_due > DUE_LATE:
+        return Finding("outbox", False, f"{message}: start `flask deliver`, or more threads or workers")
+    return Finding("outbox", True, message if snapshot.oldest_due else "nothing that may be sent is due")
+
+
+def _wallets() -> Finding:
+    with reading() as session:
+        active = session.scalar(select(func.count()).select_from(Wallet).where(Wallet.paused_at.is_(None)))
+    if not active:
+        return Finding("wallets", False, "none is active: `flask wallet add NUMBER LINK`")
+    return Finding("wallets", True, f"{active} active")
+
+
+def _callbacks() -> Finding:
+    if settings().allow_private_callbacks and settings().on_pythonanywhere:
+        message = "CERBER_ALLOW_PRIVATE_CALLBACKS=1 is for development only: unset it"
+        return Finding("callbacks", False, message)
+    return Finding("callbacks", True, "guarded" if not settings().allow_private_callbacks else "private ones allowed")
+
+
+@cache
+def _heads() -> set[str]:
+    """The newest migrations, read off their files: a web process needs no Alembic in its memory for that."""
+    scripts = [path.read_text() for path in (ROOT / "migrations" / "versions").glob("*.py")]
+    revisions = {match for text in scripts for match in re.findall(r"^revision = ['\"](.+)['\"]", text, re.M)}
+    parents = {match for text in scripts for match in re.findall(r"^down_revision = ['\"](.+)['\"]", text, re.M)}
+    return revisions - parents

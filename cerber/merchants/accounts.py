@@ -1,0 +1,98 @@
+"""Merchants and their secrets: made, rotated, blocked (contract section 2)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, select
+from sqlalchemy.exc import IntegrityError
+
+from cerber import signing
+from cerber.audit import trail
+from cerber.context import now, vault
+from cerber.db.engines import db, reading, transaction
+from cerber.errors import AlreadyExists, NotFound
+from cerber.merchants.models import LONGEST_NAME, Merchant, MerchantSecret
+from cerber.signing import SecretKind
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """A new secret, shown once, and until when the old one stays valid."""
+
+    secret: str
+    old_valid_until: datetime
+
+
+@transaction
+def add(merch_id: str, name: str, payment_secret: str, balance_secret: str, actor: str) -> None:
+    """A new merchant. Raises AlreadyExists for its id or a secret that another holds, ValueError for a bad secret."""
+    if len(name) > LONGEST_NAME or not name.isprintable():
+        raise ValueError(f"a merchant's name has at most {LONGEST_NAME} printable characters")
+    merchant = Merchant(merch_id=merch_id, name=name, created_at=now())
+    db.session.add(merchant)
+    try:
+        db.session.flush()
+        for kind, secret in ((SecretKind.PAYMENT, payment_secret), (SecretKind.BALANCE, balance_secret)):
+            _store(merchant, kind, signing.check_secret(secret))
+        db.session.flush()
+    except IntegrityError:
+        raise AlreadyExists(f"There is a merchant {merch_id} already, or a secret is in use.") from None
+    trail.note(now(), actor, "merchant_added", merch_id=merch_id)
+
+
+@transaction
+def rotate(merch_id: str, kind: SecretKind, overlap: timedelta, actor: str) -> Rotation:
+    """A new secret of a kind. The old one stays valid for `overlap`; one still older ends now. Raises NotFound."""
+    merchant = _locked(merch_id)
+    slots = (MerchantSecret.merchant_id == merchant.id, MerchantSecret.kind == kind)
+    db.session.execute(delete(MerchantSecret).where(*slots, MerchantSecret.slot == 1))
+    old = db.session.scalars(select(MerchantSecret).where(*slots)).one()
+    old.slot, old.valid_until = 1, now() + overlap
+    db.session.flush()
+    secret = signing.new_secret()
+    _store(merchant, kind, secret)
+    merchant.version += 1
+    trail.note(now(), actor, "secret_rotated", merch_id=merch_id, kind=kind, old_valid_until=str(old.valid_until))
+    return Rotation(secret, old.valid_until)
+
+
+@transaction
+def set_blocked(merch_id: str, actor: str, *, blocked: bool) -> None:
+    """Stops or lets in a merchant's requests; its open payments and webhooks go on. Raises NotFound."""
+    merchant = _locked(merch_id)
+    if blocked != (merchant.blocked_at is not None):
+        merchant.blocked_at = now() if blocked else None
+        trail.note(now(), actor, "merchant_blocked" if blocked else "merchant_unblocked", merch_id=merch_id)
+
+
+@transaction
+def note_first_use(merchant_pk: int, version: int, kind: SecretKind) -> None:
+    """The merchant signs with what was its new secret at `version`: from now on its webhooks do too."""
+    merchant = db.session.scalars(select(Merchant).filter_by(id=merchant_pk).with_for_update()).one()
+    newest = db.session.scalars(select(MerchantSecret).filter_by(merchant_id=merchant_pk, kind=kind, slot=0)).one()
+    if newest.first_used_at is None and merchant.version == version:
+        newest.first_used_at = now()
+        merchant.version += 1
+
+
+def list_all() -> list[Merchant]:
+    with reading() as session:
+        return list(session.scalars(select(Merchant).order_by(Merchant.id)))
+
+
+def _locked(merch_id: str) -> Merchant:
+    merchant = db.session.scalar(select(Merchant).filter_by(merch_id=merch_id).with_for_update())
+    if merchant is None:
+        raise NotFound(f"There is no merchant {merch_id}.")
+    return merchant
+
+
+def _store(merchant: Merchant, kind: SecretKind, secret: str) -> None:
+    fingerprint = hashlib.sha256(secret.encode()).hexdigest()
+    row = MerchantSecret(
+        merchant_id=merchant.id, kind=kind, sealed=vault().seal(secret), fingerprint=fingerprint, created_at=now()
+    )
+    db.session.add(row)

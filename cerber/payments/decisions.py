@@ -1,0 +1,148 @@
+"""What happens to an opened payment: one function for each thing that a merchant, an operator or the clock does.
+
+`openings` opens them; `changes` writes each change.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from sqlalchemy import select
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+
+from cerber import money
+from cerber.audit import trail
+from cerber.context import now
+from cerber.db.engines import OUTAGES, db, reading, transaction
+from cerber.errors import CHANGED, CerberError, MoneyReceived, NotFound, PaymentClosed, ReferenceUsed, VersionChanged
+from cerber.payments import changes
+from cerber.payments.models import Payment, Transfer
+from cerber.payments.states import Event, Status, decide
+from cerber.wallets import registry
+
+EXPIRED_AT_ONCE = 100
+
+log = logging.getLogger(__name__)
+
+
+def merchant_update(payment_pk: int, actor: str, *, accept: bool) -> Status:
+    """The merchant says that the payer sent the money, or gave up. Raises PaymentClosed and MoneyReceived."""
+    became = _merchant_update(payment_pk, actor, Event.MERCHANT_ACCEPT if accept else Event.MERCHANT_CANCEL)
+    if isinstance(became, CerberError):
+        raise became
+    return became
+
+
+def record_transfer(payment_pk: int, version: int, actor: str, amount: int, reference: str | None = None) -> None:
+    """An operator saw `amount` qəpik arrive. A reference is unique for a wallet.
+
+    Raises NotFound, VersionChanged, NotPossible and ReferenceUsed; the same holds for all that operators do.
+    """
+    _decide(payment_pk, version, partial(_apply, Event.TRANSFER, actor, amount, reference))
+
+
+def accept(payment_pk: int, version: int, actor: str) -> None:
+    """An operator saw all that was missing arrive."""
+    _decide(payment_pk, version, partial(_apply, Event.OPERATOR_ACCEPT, actor, 0, None))
+
+
+def settle(payment_pk: int, version: int, actor: str) -> None:
+    """An operator accepts what came, and writes the rest off."""
+    _decide(payment_pk, version, partial(_apply, Event.SETTLE, actor, 0, None))
+
+
+def cancel(payment_pk: int, version: int, actor: str) -> None:
+    """An operator cancels a payment for which nothing has come."""
+    _decide(payment_pk, version, partial(_apply, Event.OPERATOR_CANCEL, actor, 0, None))
+
+
+def void_transfer(payment_pk: int, transfer_pk: int, version: int, actor: str, reason: str) -> None:
+    """An admin takes a transfer back that was recorded by mistake."""
+    _decide(payment_pk, version, partial(_void, transfer_pk, actor, reason))
+
+
+def expire_due() -> int:
+    """Expires what is due, the longest due first: each in a transaction of its own. How many.
+
+    One that can't be expired stops no other: it is told, and tried again the next time.
+    """
+    expired = 0
+    for payment_pk in _due():
+        try:
+            expired += changes.expire(payment_pk)
+        except OUTAGES:
+            raise
+        except SQLAlchemyError:
+            log.exception("Payment %d can't be expired", payment_pk)
+    return expired
+
+
+def current_status(payment_pk: int) -> Status:
+    """What the payment is now, expired if it was due, by whoever was first."""
+    changes.expire(payment_pk)
+    with reading() as session:
+        return Status(session.scalars(select(Payment.status).filter_by(id=payment_pk)).one())
+
+
+def _due() -> list[int]:
+    due = select(Payment.id).where(Payment.due(now())).order_by(Payment.due_at).limit(EXPIRED_AT_ONCE)
+    with reading() as session:
+        return list(session.scalars(due))
+
+
+@transaction
+def _merchant_update(payment_pk: int, actor: str, event: Event) -> Status | CerberError:
+    """What the payment becomes, or the refusal: given back and not raised, since that would undo an expiry."""
+    payment = changes.locked(payment_pk)
+    at = now()  # after the wait for the lock: who waited over the time is too late
+    changes.expire_if_due(payment, at)
+    try:
+        changes.apply(payment, event, actor, at)
+    except (PaymentClosed, MoneyReceived) as refusal:
+        return refusal
+    return Status(payment.status)
+
+
+def _decide(payment_pk: int, version: int, decision: Callable[[Payment, datetime], None]) -> None:
+    changed = _decide_at_version(payment_pk, version, decision)
+    if changed is not None:
+        raise changed
+
+
+@transaction
+def _decide_at_version(
+    payment_pk: int, version: int, decision: Callable[[Payment, datetime], None]
+) -> VersionChanged | None:
+    """What an operator decides about the payment as they saw it. Else what he is to be told, given back and not
+    raised: that would undo an expiry, which nobody has seen yet."""
+    payment = changes.locked(payment_pk)
+    at = now()  # after the wait for the lock: who waited over the time is too late
+    if changes.expire_if_due(payment, at) or payment.version != version:
+        return VersionChanged(CHANGED, payment.status)
+    decision(payment, at)
+    return None
+
+
+def _apply(event: Event, actor: str, amount: int, reference: str | None, payment: Payment, at: datetime) -> None:
+    try:
+        changes.apply(payment, event, actor, at, amount, reference)
+        db.session.flush()
+    except IntegrityError:
+        if reference is None:  # a broken CHECK: a mistake of ours, which no operator can mend
+            raise
+        raise ReferenceUsed("This wallet already has a transfer with this reference.") from None
+
+
+def _void(transfer_pk: int, actor: str, reason: str, payment: Payment, at: datetime) -> None:
+    transfer = db.session.scalar(select(Transfer).filter_by(id=transfer_pk, payment_id=payment.id))
+    if transfer is None or transfer.voided_at is not None:
+        raise NotFound("There is no such transfer, or it is voided already.")
+    step = decide(Event.VOID, changes.facts(payment), at, transfer.sum)
+    transfer.voided_at, transfer.voided_by, transfer.void_reason = at, actor, reason
+    transfer.live_reference = None
+    today = transfer.sum if registry.received_same_day(transfer.recorded_at, at) else 0
+    changes.become(payment, step, at, received_today=-today)
+    trail.note(at, actor, "void", payment.id, sum=money.text(transfer.sum), reason=reason)

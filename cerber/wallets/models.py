@@ -1,0 +1,40 @@
+"""A wallet that payers send to."""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+
+from sqlalchemy import BigInteger, CheckConstraint, String, Text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from cerber.db.engines import MYSQL_TABLE, Base, BigId
+
+LONGEST_LINK = 1000
+
+
+class Wallet(Base):
+    """Sums in qəpik. `expected` is what open payments on it still wait for; `received_today` counts for the local
+    day `received_on`. Both change in the transaction that changes a payment, so the daily limit is one guarded
+    UPDATE away.
+    """
+
+    __tablename__ = "wallets"
+    __table_args__ = (
+        CheckConstraint("daily_limit IS NULL OR daily_limit > 0", name="daily_limit"),
+        CheckConstraint("expected >= 0", name="expected"),
+        CheckConstraint("received_today >= 0", name="received_today"),
+        MYSQL_TABLE,
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    number: Mapped[str] = mapped_column(String(64), unique=True)
+    link: Mapped[str] = mapped_column(String(LONGEST_LINK))
+    label: Mapped[str] = mapped_column(String(100), default="")
+    image: Mapped[str] = mapped_column(Text)
+    daily_limit: Mapped[int | None] = mapped_column(BigInteger)
+    paused_at: Mapped[datetime | None]
+    expected: Mapped[int] = mapped_column(BigInteger, default=0)
+    received_today: Mapped[int] = mapped_column(BigInteger, default=0)
+    received_on: Mapped[date | None]
+    last_used_at: Mapped[datetime | None]
+    created_at: Mapped[datetime]

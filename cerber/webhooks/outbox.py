@@ -1,0 +1,80 @@
+"""The outbox: events are put in by the transaction that makes them, with their final bytes. `claims` empties it."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import suppress
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.exc import IntegrityError
+
+from cerber.context import now, settings
+from cerber.db.engines import db, transaction
+from cerber.payments.models import Payment
+from cerber.payments.states import Kind
+from cerber.webhooks import bodies
+from cerber.webhooks.callback_urls import parse_callback_url
+from cerber.webhooks.models import Endpoint, Webhook
+
+REPEAT_BALANCE = timedelta(seconds=60)
+
+
+def enqueue(payment: Payment, kind: Kind, at: datetime) -> None:
+    """Puts an event about a payment into the caller's transaction. Its body is fixed here."""
+    body = bodies.webhook_body(kind, payment.payment_id, payment.received, payment.sum)
+    _put(payment.merchant_id, payment.id, kind, payment.callback_url, body, at)
+
+
+@transaction
+def enqueue_balance(merchant_pk: int, url: str, body: str, once_key: str) -> None:
+    """Sends a balance to a URL, but not twice within 60 s for the same key."""
+    at = now()
+    stale = (Webhook.once_key == once_key, Webhook.created_at <= at - REPEAT_BALANCE)
+    db.session.execute(update(Webhook).where(*stale).values(once_key=None))
+    if db.session.scalar(select(Webhook.id).filter_by(once_key=once_key)) is not None:
+        return
+    with suppress(IntegrityError), db.session.begin_nested():  # an equal request was faster
+        _put(merchant_pk, None, Kind.BALANCE, url, body, at, once_key)
+
+
+def _put(
+    merchant_pk: int,
+    payment_pk: int | None,
+    kind: Kind,
+    url: str,
+    body: str,
+    at: datetime,
+    once_key: str | None = None,
+) -> None:
+    webhook = Webhook(
+        event_id=f"evt_{secrets.token_hex(13)}",
+        merchant_id=merchant_pk,
+        endpoint_id=_endpoint(merchant_pk, url, at),
+        payment_id=payment_pk,
+        kind=kind.value,
+        url=url,
+        body=body,
+        state="due",
+        due_at=at + timedelta(seconds=settings().retry_schedule[0]),
+        scheduled_at=at,
+        queued_at=at,
+        once_key=once_key,
+        created_at=at,
+    )
+    db.session.add(webhook)
+    db.session.flush()
+
+
+def _endpoint(merchant_pk: int, url: str, at: datetime) -> int:
+    origin = parse_callback_url(url, own_host=None, allow_private=True).origin
+    find = select(Endpoint.id).filter_by(merchant_id=merchant_pk, origin=origin)
+    if (found := db.session.scalar(find)) is not None:
+        return found
+    try:
+        with db.session.begin_nested():
+            endpoint = Endpoint(merchant_id=merchant_pk, origin=origin, created_at=at)
+            db.session.add(endpoint)
+    except IntegrityError:  # another process was faster
+        return db.session.scalars(find).one()
+    return endpoint.id

@@ -1,0 +1,213 @@
+"""What the pages show of webhooks and of the endpoints that they go to. Reads only.
+
+Among a million delivered webhooks each query reads an index at one end, or as many rows as still wait or were given
+up. What could be many is counted up to COUNTED.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Row, Select, func, literal, select, union_all
+from sqlalchemy.orm import Session
+
+from cerber.db import paging
+from cerber.db.engines import reading
+from cerber.db.paging import Page
+from cerber.merchants.models import Merchant
+from cerber.payments.models import Payment
+from cerber.webhooks.models import Breaker, Endpoint, Webhook, WebhookAttempt
+
+COUNTED = 1000
+ATTEMPTS = 20
+STATES = ("due", "given_up")
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How many there are and when the oldest of them happened. With `more` there are more than were counted."""
+
+    number: int
+    more: bool
+    oldest: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class EndpointNow:
+    """An endpoint and how it is. No breaker: it is well."""
+
+    endpoint: Endpoint
+    merchant: Merchant
+    breaker: Breaker | None
+    waiting: Count
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """A webhook, whose it is, and its last attempt. `payment_id` is the merchant's, None for a balance."""
+
+    webhook: Webhook
+    merch_id: str
+    origin: str
+    payment_id: str | None
+    held_since: datetime | None
+    last: WebhookAttempt | None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempts:
+    """The last attempts of one webhook, the newest first. With `more` there were more."""
+
+    rows: Sequence[WebhookAttempt]
+    more: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """One webhook with its attempts."""
+
+    sent: Sent
+    breaker: Breaker | None
+    attempts: Attempts
+
+
+def held_count() -> int:
+    """How many endpoints are held."""
+    with reading() as session:
+        return session.scalar(select(func.count()).where(Breaker.probe_at.is_not(None))) or 0
+
+
+def endpoints(merchant: str = "", page: int = 1) -> Page[EndpointNow]:
+    """The held ones first, the longest held before the others; then those that fail; then by merchant."""
+    query = _endpoints().order_by(
+        Breaker.held_since.is_(None),
+        Breaker.held_since,
+        Breaker.failures.is_(None),
+        Merchant.merch_id,
+        Endpoint.origin,
+        Endpoint.id,
+    )
+    if merchant:
+        query = query.where(Merchant.merch_id == merchant)
+    with reading() as session:
+        found = paging.page(session.execute(paging.limited(query, page)).all(), page)
+        return found.showing(_endpoints_now(session, found.rows))
+
+
+def endpoint(pk: int) -> EndpointNow | None:
+    with reading() as session:
+        found = _endpoints_now(session, session.execute(_endpoints().where(Endpoint.id == pk)).all())
+    return found[0] if found else None
+
+
+def given_up(endpoint_pk: int) -> Count:
+    """Of one endpoint."""
+    with reading() as session:
+        return _counted(session, [endpoint_pk], "given_up")[endpoint_pk]
+
+
+def webhooks(state: str = "", merchant: str = "", endpoint_pk: int | None = None, page: int = 1) -> Page[Sent]:
+    """The newest first; with one of STATES by when they were or are due, and of those that wait the next first."""
+    with reading() as session:
+        query = _listed(session, state, merchant, endpoint_pk)
+        ids = paging.page(session.scalars(paging.limited(query, page)).all(), page)
+        return ids.showing(_sent(session, ids.rows))
+
+
+def details(pk: int) -> Details | None:
+    with reading() as session:
+        found = _sent(session, [pk])
+        if not found:
+            return None
+        breaker = session.get(Breaker, found[0].webhook.endpoint_id)
+        return Details(found[0], breaker, attempts(session, pk))
+
+
+def attempts(session: Session, webhook_pk: int) -> Attempts:
+    """A held webhook may have been a probe thousands of times, so only the last ones are read."""
+    query = select(WebhookAttempt).filter_by(webhook_id=webhook_pk).order_by(WebhookAttempt.id.desc())
+    rows = session.scalars(query.limit(ATTEMPTS + 1)).all()
+    return Attempts(rows[:ATTEMPTS], more=len(rows) > ATTEMPTS)
+
+
+def _endpoints() -> Select[Endpoint, Merchant, Breaker]:
+    return (
+        select(Endpoint, Merchant, Breaker)
+        .join(Merchant, Merchant.id == Endpoint.merchant_id)
+        .outerjoin(Breaker, Breaker.endpoint_id == Endpoint.id)
+    )
+
+
+def _endpoints_now(session: Session, rows: Sequence[Row[Endpoint, Merchant, Breaker]]) -> list[EndpointNow]:
+    waiting = _counted(session, [row[0].id for row in rows], "due")
+    return [EndpointNow(found, merchant, breaker, waiting[found.id]) for found, merchant, breaker in rows]
+
+
+def _counted(session: Session, endpoints: Sequence[int], state: str) -> dict[int, Count]:
+    """By endpoint. Reads an index only, but for the times of the oldest of those counted."""
+    if not endpoints:
+        return {}
+    rows = session.execute(union_all(*(_count(pk, state) for pk in endpoints))).all()
+    first = select(Webhook.id, Webhook.created_at).where(Webhook.id.in_([row.first for row in rows if row.number]))
+    times = dict(session.execute(first).all())
+    return {
+        row.endpoint_id: Count(min(row.number, COUNTED), row.number > COUNTED, times.get(row.first)) for row in rows
+    }
+
+
+def _count(endpoint_pk: int, state: str) -> Select[int, int, int]:
+    some = select(Webhook.id).filter_by(state=state, endpoint_id=endpoint_pk).order_by(Webhook.due_at)
+    few = some.limit(COUNTED + 1).subquery()
+    own = literal(endpoint_pk).label("endpoint_id")
+    return select(own, func.count().label("number"), func.min(few.c.id).label("first"))
+
+
+def _listed(session: Session, state: str, merchant: str, endpoint_pk: int | None) -> Select[int]:
+    """The ids alone, so that what is sorted is small."""
+    query = select(Webhook.id)
+    if state:
+        query = query.where(Webhook.state == state)
+        order: tuple[Any, ...] = (Webhook.due_at, Webhook.id)
+        query = query.order_by(*(order if state == "due" else (column.desc() for column in order)))
+    else:
+        query = query.order_by(Webhook.id.desc())
+    if endpoint_pk is not None:
+        query = query.where(Webhook.endpoint_id == endpoint_pk)
+    if merchant:
+        merchant_id = session.scalar(select(Merchant.id).filter_by(merch_id=merchant)) or 0
+        query = query.where(_of_merchant(session, merchant_id, by_state=bool(state)))
+    return query
+
+
+def _of_merchant(session: Session, merchant_id: int, *, by_state: bool) -> Any:
+    """The index of the states goes by endpoint, and that of the ids by merchant."""
+    if not by_state:
+        return Webhook.merchant_id == merchant_id
+    return Webhook.endpoint_id.in_(session.scalars(select(Endpoint.id).filter_by(merchant_id=merchant_id)).all())
+
+
+def _sent(session: Session, ids: Sequence[int]) -> list[Sent]:
+    """In the order of the ids."""
+    newest = (
+        select(func.max(WebhookAttempt.id).label("id"))
+        .where(WebhookAttempt.webhook_id.in_(ids))
+        .group_by(WebhookAttempt.webhook_id)
+        .subquery()
+    )
+    last = {
+        attempt.webhook_id: attempt
+        for attempt in session.scalars(select(WebhookAttempt).join(newest, newest.c.id == WebhookAttempt.id))
+    }
+    query = (
+        select(Webhook, Merchant.merch_id, Endpoint.origin, Payment.payment_id, Breaker.held_since)
+        .join(Merchant, Merchant.id == Webhook.merchant_id)
+        .join(Endpoint, Endpoint.id == Webhook.endpoint_id)
+        .outerjoin(Payment, Payment.id == Webhook.payment_id)
+        .outerjoin(Breaker, Breaker.endpoint_id == Webhook.endpoint_id)
+        .where(Webhook.id.in_(ids))
+    )
+    found = {row[0].id: Sent(*row, last=last.get(row[0].id)) for row in session.execute(query)}
+    return [found[pk] for pk in ids if pk in found]

@@ -1,0 +1,265 @@
+"""Sending again: one event, or all of a merchant or an endpoint since a time; and trying a held endpoint at once.
+
+Of many, those are sent again by default that were not delivered: given up, or waiting for their next attempt.
+Delivered events are sent again only where they are asked for: by a merchant that lost what it was sent.
+
+An event that was closed goes out by hand: it waits for no other of its payment. One that still waits stays in its
+order. Left alone is what a worker is sending at this moment, and what its receiver asked to have later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, and_, exists, func, or_, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from cerber.audit import trail
+from cerber.context import now
+from cerber.db.engines import NO_SYNC, db, reading, transaction
+from cerber.errors import NotFound
+from cerber.merchants.models import Merchant
+from cerber.webhooks.callback_urls import parse_callback_url
+from cerber.webhooks.models import Breaker, Endpoint, Webhook
+
+BATCH = 500  # events for each look and each transaction
+SPAN = 5000  # ids for each look: MySQL reads a small range, but for a large one all of the merchant's ids before it
+ASKEW = timedelta(minutes=10)  # ids and times rise together, but for slow transactions and clocks that differ
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whose events: all of a merchant, or those for one of its endpoints."""
+
+    merchant_id: int
+    merch_id: str
+    endpoint_id: int | None = None
+    origin: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Which:
+    """Those that happened from `since` to `until`, both included; with `delivered`, the delivered ones too."""
+
+    since: datetime
+    until: datetime | None = None
+    delivered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far it is. `seen` happened since then, the last of them at `up_to`: whoever goes on later begins there."""
+
+    seen: int = 0
+    matched: int = 0
+    under_way: int = 0
+    sent_again: int = 0
+    up_to: datetime | None = None
+    finished: bool = False
+
+
+@transaction
+def one(webhook_pk: int, actor: str) -> Webhook:
+    """Sends an event again: same bytes, same id, new attempts, at once. Raises NotFound.
+
+    It waits for no other; those after it go on waiting for it, if it was never delivered or given up. One that is
+    being sent at this moment is left to that. If its endpoint is held, the next probe goes out at once instead, and
+    releases this event with all others.
+    """
+    at = now()
+    webhook = db.session.scalar(select(Webhook).filter_by(id=webhook_pk).with_for_update())
+    if webhook is None:
+        raise NotFound("There is no such webhook.")
+    if webhook.lease is not None and webhook.due_at > at:
+        return webhook
+    changes = _due(at) if webhook.closed_at is None else _reopened(at)
+    for name, value in (changes | {"by_hand": True}).items():
+        setattr(webhook, name, value)
+    _probe_at_once([webhook.endpoint_id], at)
+    trail.note(at, actor, "webhook_resent", webhook.payment_id, event_id=webhook.event_id)
+    return webhook
+
+
+def of_merchant(merch_id: str, url: str | None = None) -> Target:
+    """The merchant's, or with a URL those for its origin. Raises NotFound, and ValueError for what is no URL."""
+    origin = None if url is None else parse_callback_url(url, own_host=None, allow_private=True).origin
+    with reading() as session:
+        merchant_id = session.scalar(select(Merchant.id).filter_by(merch_id=merch_id))
+        if merchant_id is None:
+            raise NotFound(f"There is no merchant {merch_id}.")
+        if origin is None:
+            return Target(merchant_id, merch_id)
+        endpoint_id = session.scalar(select(Endpoint.id).filter_by(merchant_id=merchant_id, origin=origin))
+    if endpoint_id is None:
+        raise NotFound(f"The merchant {merch_id} has no endpoint {origin}.")
+    return Target(merchant_id, merch_id, endpoint_id, origin)
+
+
+def of_endpoint(endpoint_pk: int) -> Target:
+    """Raises NotFound."""
+    columns = (Endpoint.merchant_id, Merchant.merch_id, Endpoint.id, Endpoint.origin)
+    with reading() as session:
+        query = select(*columns).join(Merchant, Merchant.id == Endpoint.merchant_id).where(Endpoint.id == endpoint_pk)
+        row = session.execute(query).first()
+    if row is None:
+        raise NotFound("There is no such endpoint.")
+    return Target(*row)
+
+
+def run(target: Target, which: Which, actor: str, *, dry_run: bool = False) -> Iterator[Progress]:
+    """Sends again in batches, each a transaction of its own, the oldest events first; tells the progress after each.
+
+    It may be left at any time: the one entry in the audit log says how far it came. Run again it finds what is still
+    not delivered; delivered events it would send once more, so go on from `up_to`. What happens meanwhile is not
+    for it to send.
+    """
+    done, entry, probed = Progress(), None, set[int]()
+    with reading() as session:
+        first, last = _bounds(session, which)
+    while not done.finished:
+        at, end = now(), min(first + SPAN - 1, last)
+        with reading() as session:
+            rows = session.execute(_look(target, which, at, first, end)).all()
+        first = rows[-1].id + 1 if len(rows) == BATCH else end + 1
+        fitting = [row for row in rows if row.fits and not row.under_way]
+        done = replace(
+            done,
+            seen=done.seen + sum(row.created_at >= which.since for row in rows),
+            matched=done.matched + len(fitting),
+            under_way=done.under_way + sum(row.fits and row.under_way for row in rows),
+            up_to=max(rows[-1].created_at, which.since) if rows else done.up_to,
+            finished=first > last,
+        )
+        if fitting and not dry_run:
+            done, entry = _send_again(target, which, actor, at, fitting, done, entry, probed)
+            probed |= {row.endpoint_id for row in fitting}
+        yield done
+
+
+@transaction
+def try_now(endpoint_pk: int, actor: str) -> bool:
+    """Sends a held endpoint's next probe at once. False where it is not held. Raises NotFound."""
+    endpoint = db.session.get(Endpoint, endpoint_pk)
+    if endpoint is None:
+        raise NotFound("There is no such endpoint.")
+    if not _probe_at_once([endpoint_pk], now()):
+        return False
+    trail.note(now(), actor, "endpoint_tried", endpoint=endpoint_pk, origin=endpoint.origin)
+    return True
+
+
+def _bounds(session: Session, which: Which) -> tuple[int, int]:
+    """The first and the last id to look at, of all merchants' events."""
+    first = _first_from(session, which.since - ASKEW)
+    if which.until is not None:
+        return first, _first_from(session, which.until + ASKEW) - 1
+    return first, session.scalar(select(func.max(Webhook.id))) or 0
+
+
+def _first_from(session: Session, moment: datetime) -> int:
+    """The id of the first event that happened at the moment or later; the one after the last where there is none.
+
+    Time has no index, so it is found by halving: some twenty looks at one row each.
+    """
+    low = session.scalar(select(func.min(Webhook.id))) or 1
+    end = (session.scalar(select(func.max(Webhook.id))) or 0) + 1
+    while low < end:
+        middle = (low + end) // 2
+        following = select(Webhook.id, Webhook.created_at).where(Webhook.id >= middle).order_by(Webhook.id).limit(1)
+        pk, created_at = session.execute(following).one()
+        low, end = (pk + 1, end) if created_at < moment else (low, middle)
+    return low
+
+
+def _look(target: Target, which: Which, at: datetime, first: int, last: int) -> Any:
+    column, value = _column(target)
+    fits = [Webhook.created_at >= which.since]
+    if which.until is not None:
+        fits.append(Webhook.created_at <= which.until)
+    if not which.delivered:
+        fits.append(Webhook.state != "delivered")
+    columns = (Webhook.id, Webhook.endpoint_id, Webhook.created_at)
+    seen = select(*columns, and_(*fits).label("fits"), _under_way(at).label("under_way"))
+    return seen.where(column == value, Webhook.id.between(first, last)).order_by(Webhook.id).limit(BATCH)
+
+
+@transaction
+def _send_again(
+    target: Target,
+    which: Which,
+    actor: str,
+    at: datetime,
+    rows: Sequence[Any],
+    done: Progress,
+    entry: int | None,
+    probed: Set[int],
+) -> tuple[Progress, int]:
+    """Marks one batch and writes the run's entry in the audit log. Gives the progress with it, and the entry's id."""
+    done = replace(done, sent_again=done.sent_again + _mark([row.id for row in rows], which, at))
+    _probe_at_once(sorted({row.endpoint_id for row in rows} - probed), at)
+    details: dict[str, Any] = {
+        "merch_id": target.merch_id,
+        "endpoint": target.origin,
+        "since": str(which.since),
+        "until": which.until and str(which.until),
+        "delivered": which.delivered,
+        "sent_again": done.sent_again,
+        "up_to": str(done.up_to),
+    }
+    if entry is None:
+        noted = trail.note(at, actor, "webhooks_resent", **details)
+        db.session.flush()
+        return done, noted.id
+    trail.amend(entry, **details)
+    return done, entry
+
+
+def _mark(ids: Sequence[int], which: Which, at: datetime) -> int:
+    """Makes those of the events due that still may be: at one time, so that they go out in the order of their ids."""
+    # closed_at and not state: SQLite would take the index of the state, and read all that are due
+    waiting = (Webhook.id.in_(ids), Webhook.closed_at.is_(None), ~_under_way(at))
+    closed: list[Any] = [Webhook.id.in_(ids), Webhook.closed_at.is_not(None)]
+    if not which.delivered:
+        closed.append(Webhook.state != "delivered")
+    changes = [
+        update(Webhook).where(*waiting).values(_due(at)),
+        update(Webhook).where(*closed).values(_reopened(at)),
+    ]
+    results: list[Any] = [db.session.execute(change, execution_options=NO_SYNC) for change in changes]
+    return sum(result.rowcount for result in results)
+
+
+def _due(at: datetime) -> dict[str, Any]:
+    """What makes an event due at once, with all its attempts before it."""
+    return {"due_at": at, "scheduled_at": at, "queued_at": at, "lease": None, "not_before": None, "attempts": 0}
+
+
+def _reopened(at: datetime) -> dict[str, Any]:
+    """The same for one that was closed."""
+    return _due(at) | {"state": "due", "closed_at": None, "by_hand": True, "reopened": True}
+
+
+def _probe_at_once(endpoints: Sequence[int], at: datetime) -> bool:
+    """Those of them that are held are tried now, but for one that is being tried. Whether any is held."""
+    held = (Breaker.endpoint_id.in_(endpoints), Breaker.held_since.is_not(None))
+    same = (Webhook.state == "due", Webhook.endpoint_id == Breaker.endpoint_id)
+    under_way = exists().where(*same, Webhook.due_at > at, Webhook.lease.is_not(None))
+    sooner = update(Breaker).where(*held, ~under_way).values(probe_at=at)
+    result: Any = db.session.execute(sooner, execution_options=NO_SYNC)
+    return bool(result.rowcount or db.session.scalar(select(Breaker.endpoint_id).where(*held).limit(1)))
+
+
+def _under_way(at: datetime) -> ColumnElement[bool]:
+    """Whether it is being sent at this moment, or its receiver asked to have it later."""
+    sending = and_(Webhook.lease.is_not(None), Webhook.due_at > at)
+    later = and_(Webhook.not_before.is_not(None), Webhook.not_before > at)
+    return and_(Webhook.closed_at.is_(None), or_(sending, later))
+
+
+def _column(target: Target) -> tuple[InstrumentedAttribute[int], int]:
+    if target.endpoint_id is not None:
+        return Webhook.endpoint_id, target.endpoint_id
+    return Webhook.merchant_id, target.merchant_id

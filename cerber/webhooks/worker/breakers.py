@@ -1,0 +1,122 @@
+"""The rows of breakers (`cerber/breaker.py` has the rules): endpoints whose events are held because they fail."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import delete, insert, or_, select, update
+
+from cerber.context import settings
+from cerber.db.engines import NO_SYNC, db
+from cerber.webhooks.models import Breaker, Endpoint, Webhook
+from cerber.webhooks.worker import circuit_breaker, retries
+
+_COLUMNS = (Breaker.failures, Breaker.probes, Breaker.why, Breaker.held_since, Breaker.probe_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Sign:
+    """What one attempt tells of its endpoint. `failed` is why, or None where it is well; `probe` was sent to see.
+
+    An attempt that failed on our own side tells nothing: `silent`.
+    """
+
+    endpoint_id: int
+    failed: str | None
+    probe: bool
+    silent: bool
+
+
+def note(signs: Sequence[Sign], at: datetime) -> dict[int, circuit_breaker.Breaker | None]:
+    """Moves the endpoints' breakers, in the caller's transaction and in the order of the attempts. Gives what each
+    is from now on; None where its endpoint is well.
+
+    The endpoint's row is locked for it, in the order of the keys: there may be no breaker yet to lock.
+    """
+    moved = {}
+    for endpoint_id in sorted({sign.endpoint_id for sign in signs}):
+        db.session.execute(select(Endpoint.id).filter_by(id=endpoint_id).with_for_update())
+        row = db.session.execute(select(*_COLUMNS).filter_by(endpoint_id=endpoint_id)).first()
+        before = after = circuit_breaker.Breaker(**row._mapping) if row else None
+        for sign in signs:
+            if sign.endpoint_id == endpoint_id:
+                after = _moved(after, sign, at)
+        if after != before:
+            _write(endpoint_id, before, after, at)
+        moved[endpoint_id] = after
+    return moved
+
+
+def take_probes(endpoints: Sequence[int], at: datetime, until: datetime) -> list[int]:
+    """Those of the endpoints that this worker may probe; nobody else does `until` then, if we die over it."""
+    taken = []
+    for endpoint_id in endpoints:
+        mine = update(Breaker).where(Breaker.endpoint_id == endpoint_id, Breaker.probe_at <= at)
+        result: Any = db.session.execute(mine.values(probe_at=until), execution_options=NO_SYNC)
+        if result.rowcount:
+            taken.append(endpoint_id)
+    return taken
+
+
+def _moved(before: circuit_breaker.Breaker | None, sign: Sign, at: datetime) -> circuit_breaker.Breaker | None:
+    schedule, chance = settings().retry_schedule, random.random()  # noqa: S311 - it spreads probes, it guards nothing
+    if sign.silent:
+        if before is None or before.held_since is None or not sign.probe:
+            return before
+        return circuit_breaker.put_off(before, at, schedule=schedule, chance=chance)
+    if sign.failed is None:
+        return None
+    return circuit_breaker.after_failure(before, sign.failed, at, probe=sign.probe, schedule=schedule, chance=chance)
+
+
+def _write(
+    endpoint_id: int, before: circuit_breaker.Breaker | None, after: circuit_breaker.Breaker | None, at: datetime
+) -> None:
+    if after is None:
+        db.session.execute(delete(Breaker).filter_by(endpoint_id=endpoint_id), execution_options=NO_SYNC)
+        if before is not None and before.held_since is not None:
+            _release(endpoint_id, at)
+    elif before is None:
+        db.session.execute(insert(Breaker).values(endpoint_id=endpoint_id, **asdict(after)))
+    else:
+        changed = update(Breaker).filter_by(endpoint_id=endpoint_id).values(**asdict(after))
+        db.session.execute(changed, execution_options=NO_SYNC)
+
+
+def _release(endpoint_id: int, at: datetime) -> None:
+    """Makes all that was held due at once, the oldest first; not what the receiver asked to have later, and not a
+    probe that was refused for its own order: it was scheduled now, and keeps its distance."""
+    waiting = (Webhook.state == "due", Webhook.endpoint_id == endpoint_id, Webhook.due_at != Webhook.queued_at)
+    held = (*waiting, Webhook.lease.is_(None), Webhook.scheduled_at != at)
+    allowed = or_(Webhook.not_before.is_(None), Webhook.not_before <= at)
+    due = {"due_at": Webhook.queued_at, "scheduled_at": at}
+    db.session.execute(update(Webhook).where(*held, allowed).values(due), execution_options=NO_SYNC)
+
+
+def give_up_held(at: datetime, most: int = 1000) -> int:
+    """Gives up events that have been held for seven days, in the caller's transaction: so many at most. How many."""
+    long_ago = at - circuit_breaker.HELD_AT_MOST
+    held = select(Breaker.endpoint_id).where(Breaker.held_since <= long_ago)
+    late = (Webhook.state == "due", Webhook.queued_at <= long_ago, Webhook.lease.is_(None))
+    ids: list[int] = []
+    for endpoint_id in db.session.scalars(held).all():
+        found = select(Webhook.id).where(*late, Webhook.endpoint_id == endpoint_id).limit(most - len(ids))
+        ids += db.session.scalars(found).all() if len(ids) < most else []
+    ended = update(Webhook).where(Webhook.id.in_(ids), *late).values(state="given_up", closed_at=at)
+    if ids:
+        db.session.execute(ended, execution_options=NO_SYNC)
+    return len(ids)
+
+
+def why(status: int | None, detail: str) -> str:
+    """A sentence for operators, short enough for its column."""
+    return (detail or f"answered {status}")[:250]
+
+
+def speaks_of_endpoint(status: int | None, failure: str | None) -> bool:
+    """Whether an attempt failed in the way that its endpoint does, and not one order."""
+    return failure is not None and retries.speaks_of_endpoint(status)

@@ -1,0 +1,190 @@
+"""Claims: a worker takes events to send, and records what came of them (`ready` says which may go).
+
+A claim moves `due_at` to the end of its lease, so that a dead worker's events come free by themselves. A record
+counts only while its lease is the event's own: one that comes too late changes nothing but the log.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import secrets
+from collections.abc import Container, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import and_, insert, or_, select, update
+
+from cerber.context import now, settings
+from cerber.db.engines import NO_SYNC, db, transaction
+from cerber.webhooks.models import Webhook, WebhookAttempt
+from cerber.webhooks.worker import breakers, claimable, retries, series
+from cerber.webhooks.worker.circuit_breaker import Breaker
+
+LEASE = timedelta(seconds=28)  # longer than the longest attempt (15 s), free again within 30 s
+OWN_SIDE_AGAIN = 15.0  # seconds until an event is tried again after a failure of ours
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """An event that this worker may send until `lease_ends`. `due_at` is when it was due before the claim."""
+
+    id: int
+    event_id: str
+    kind: str
+    url: str
+    body: str
+    attempts: int
+    by_hand: bool
+    endpoint_id: int
+    created_at: datetime
+    due_at: datetime
+    lease: str
+    lease_ends: datetime
+    probe: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one attempt. `failure` is None where it was delivered; `ours`: it failed on our own side.
+
+    `headers` are those sent, without signatures; `milliseconds` is how long it took.
+    """
+
+    claim: Claim
+    at: datetime
+    milliseconds: int
+    headers: Mapping[str, str]
+    status: int | None
+    failure: str | None
+    ours: bool
+    detail: str
+    answer: bytes
+    retry_after: str | None
+
+    @property
+    def well(self) -> bool:
+        """Whether the endpoint is, whatever it said of this one event."""
+        return not self.ours and not breakers.speaks_of_endpoint(self.status, self.failure)
+
+    @property
+    def costs_attempt(self) -> bool:
+        """Whether it is one of the event's attempts. A failure on our own side is none, nor is a probe that failed as
+        its endpoint does."""
+        return self.well or not (self.ours or self.claim.probe)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """What a turn brought: events to send, and what became of the breakers that it moved; None: the endpoint is
+    well."""
+
+    claims: list[Claim]
+    breakers: dict[int, Breaker | None]
+
+
+@transaction
+def turn(
+    outcomes: Sequence[Outcome],
+    unsent: Sequence[Claim],
+    shares: Mapping[int, int],
+    held: Container[int],
+    failing: Container[int],
+) -> Turn:
+    """One turn of a worker, in one transaction: records what came of attempts, gives back what it will not send, and
+    claims up to so many events for each endpoint of `shares`; of those `held`, one as a probe.
+
+    `failing` are the endpoints known to have a breaker: all that comes of them counts, the good too.
+    """
+    at = now()
+    moved = _record(outcomes, failing, at)
+    _give_back(unsent, at)
+    probed = breakers.take_probes([endpoint for endpoint in shares if endpoint in held], at, at + LEASE)
+    rows: list[Any] = []
+    for endpoint, most in shares.items():
+        breaker = moved.get(endpoint)
+        if endpoint in probed or not (endpoint in held or (breaker and breaker.held_since)):
+            rows += claimable.events(endpoint, most, at, probe=endpoint in probed)
+    return Turn(_claimed(rows, at, probed), moved)
+
+
+def _record(outcomes: Sequence[Outcome], failing: Container[int], at: datetime) -> dict[int, Breaker | None]:
+    delivered = [outcome.claim for outcome in outcomes if outcome.failure is None]
+    if delivered:
+        _end(delivered, {"state": "delivered", "closed_at": at, "attempts": Webhook.attempts + 1})
+    unwell = {outcome.claim.endpoint_id for outcome in outcomes if not outcome.well}
+    signs = []
+    for outcome in outcomes:
+        if outcome.failure is not None:
+            _end([outcome.claim], _after_failure(outcome, at))
+        if outcome.claim.endpoint_id in unwell or outcome.claim.endpoint_id in failing:
+            signs.append(_sign(outcome))
+    if outcomes:
+        db.session.execute(insert(WebhookAttempt), [_attempt(outcome) for outcome in outcomes])
+    return breakers.note(signs, at)
+
+
+def _give_back(unsent: Sequence[Claim], at: datetime) -> None:
+    for claim in unsent:
+        _end([claim], {"due_at": claim.due_at, "scheduled_at": at})
+
+
+def _end(claims: Sequence[Claim], values: dict[str, Any]) -> None:
+    """Ends the lease of those events that are still under it."""
+    ids, leases = [claim.id for claim in claims], {claim.lease for claim in claims}
+    ours = and_(Webhook.id.in_(ids), Webhook.lease.in_(leases))
+    db.session.execute(update(Webhook).where(ours).values({"lease": None} | values), execution_options=NO_SYNC)
+
+
+def _after_failure(outcome: Outcome, at: datetime) -> dict[str, Any]:
+    """When the event is tried again."""
+    chance = random.random()  # noqa: S311 - it spreads retries, it guards nothing
+    if outcome.ours:
+        again = at + timedelta(seconds=OWN_SIDE_AGAIN * (1 + retries.JITTER * (2 * chance - 1)))
+        return {"due_at": again, "scheduled_at": at}
+    wait = retries.asked_wait(outcome.status, outcome.retry_after, at)
+    asked: dict[str, Any] = {"scheduled_at": at, "not_before": at + timedelta(seconds=wait) if wait else None}
+    if not outcome.costs_attempt:
+        return {"due_at": at + timedelta(seconds=wait)} | asked
+    attempts = outcome.claim.attempts + 1
+    schedule = settings().retry_schedule
+    following = retries.next_attempt(
+        attempts, outcome.status, outcome.retry_after, at, schedule=schedule, chance=chance
+    )
+    if following is None:
+        return {"state": "given_up", "closed_at": at, "attempts": Webhook.attempts + 1}
+    return {"due_at": following, "attempts": Webhook.attempts + 1} | asked
+
+
+def _sign(outcome: Outcome) -> breakers.Sign:
+    failed = None if outcome.well else breakers.why(outcome.status, outcome.detail)
+    return breakers.Sign(outcome.claim.endpoint_id, failed, outcome.claim.probe, outcome.ours)
+
+
+def _claimed(rows: Sequence[Any], at: datetime, probed: Container[int]) -> list[Claim]:
+    """Puts the rows under a lease. Where the server has no SKIP LOCKED some may have gone elsewhere meanwhile."""
+    if not rows:
+        return []
+    lease, ends = secrets.token_hex(16), at + LEASE
+    # closed_at and not state: SQLite would take the index of the state, and read all that are due
+    free = and_(Webhook.closed_at.is_(None), or_(Webhook.due_at <= at, Webhook.lease.is_(None)))
+    ids = Webhook.id.in_([row.id for row in rows])
+    values = {"due_at": ends, "scheduled_at": at, "lease": lease}
+    result: Any = db.session.execute(update(Webhook).where(ids, free).values(values), execution_options=NO_SYNC)
+    if result.rowcount != len(rows):
+        ours = set(db.session.scalars(select(Webhook.id).where(ids, Webhook.lease == lease)))
+        rows = [row for row in rows if row.id in ours]
+    return [Claim(**row._mapping, lease=lease, lease_ends=ends, probe=row.endpoint_id in probed) for row in rows]
+
+
+def _attempt(outcome: Outcome) -> dict[str, Any]:
+    return {
+        "webhook_id": outcome.claim.id,
+        "at": outcome.at,
+        "milliseconds": outcome.milliseconds,
+        "outcome": series.outcome_name(outcome.status, outcome.failure, ours=outcome.ours),
+        "detail": outcome.detail[:200],
+        "answer": outcome.answer.decode("utf-8", "replace").replace("\0", "\ufffd"),
+        "headers": json.dumps(dict(outcome.headers)),
+    }

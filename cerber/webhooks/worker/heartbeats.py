@@ -1,0 +1,80 @@
+"""The delivery workers: their heartbeats, and what each of them sees to besides sending."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import case, delete, func, select, update
+from sqlalchemy.orm import Session
+
+from cerber.context import now, settings
+from cerber.db.engines import NO_SYNC, db, reading, transaction
+from cerber.webhooks.models import Breaker, Webhook, WebhookAttempt, Worker
+from cerber.webhooks.worker import breakers
+from cerber.webhooks.worker.claims import LEASE
+
+REMEMBERED = timedelta(days=1)
+ALIVE = timedelta(seconds=60)  # since the last heartbeat; there is one every 30 s
+CLOCKS_DIFFER = timedelta(seconds=60)  # more than that, and a clock was set back
+PRUNED_AT_ONCE = 500
+
+
+@transaction
+def start(name: str) -> int:
+    """Notes a worker that starts, and forgets those not seen for a day. Its key."""
+    db.session.execute(delete(Worker).where(Worker.heartbeat_at < now() - REMEMBERED))
+    worker = Worker(name=name, started_at=now(), heartbeat_at=now())
+    db.session.add(worker)
+    db.session.flush()
+    return worker.id
+
+
+@transaction
+def beat(worker_pk: int) -> None:
+    """Says that the worker is alive."""
+    db.session.execute(update(Worker).where(Worker.id == worker_pk).values(heartbeat_at=now()))
+
+
+def alive(session: Session, at: datetime) -> tuple[int, datetime | None]:
+    """How many are alive, and the youngest heartbeat of those that are remembered."""
+    living = func.count(case((Worker.heartbeat_at >= at - ALIVE, 1)))
+    recent = Worker.heartbeat_at >= at - REMEMBERED
+    return session.execute(select(living, func.max(Worker.heartbeat_at)).where(recent)).one()
+
+
+def last_seen() -> Worker | None:
+    """The one with the youngest heartbeat, alive or not."""
+    with reading() as session:
+        return session.scalars(select(Worker).order_by(Worker.heartbeat_at.desc()).limit(1)).first()
+
+
+@transaction
+def tidy() -> bool:
+    """Mends what a clock set back has put off, gives up what was held for too long, prunes the log of attempts.
+    Whether there is more to prune."""
+    _mend_times()
+    breakers.give_up_held(now())
+    return _prune() == PRUNED_AT_ONCE
+
+
+def _mend_times() -> None:
+    """What was scheduled by a clock that was ahead would wait until the clock is there again. A lease that may be
+    alive runs anew instead."""
+    at = now()
+    ahead = (Webhook.state == "due", Webhook.due_at > at, Webhook.scheduled_at > at + CLOCKS_DIFFER)
+    due = {"due_at": case((Webhook.lease.is_(None), at), else_=at + LEASE), "scheduled_at": at}
+    db.session.execute(update(Webhook).where(*ahead).values(due), execution_options=NO_SYNC)
+    held = update(Breaker).where(Breaker.held_since > at + CLOCKS_DIFFER).values(held_since=at, probe_at=at)
+    db.session.execute(held, execution_options=NO_SYNC)
+
+
+def _prune() -> int:
+    """A small batch of the oldest attempts: their ids rise with time, so no index of their times is needed."""
+    oldest = db.session.execute(
+        select(WebhookAttempt.id, WebhookAttempt.at).order_by(WebhookAttempt.id).limit(PRUNED_AT_ONCE)
+    )
+    long_ago = now() - timedelta(days=settings().attempt_days)
+    old = [row.id for row in oldest if row.at < long_ago]
+    if old:
+        db.session.execute(delete(WebhookAttempt).where(WebhookAttempt.id.in_(old)), execution_options=NO_SYNC)
+    return len(old)

@@ -1,0 +1,138 @@
+"""The threads of a worker: they send letters, and never touch the database. `lanes` says whose letter goes next."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import time
+from collections.abc import Container, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+from cerber.context import now
+from cerber.egress import Attempt, Egress, Failure
+from cerber.webhooks.worker.claims import Claim, Outcome
+from cerber.webhooks.worker.dispatcher import Given, Lanes, Wish
+
+LONGEST_ATTEMPT = timedelta(seconds=16)
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """A claim with the headers of this attempt, ready to go out."""
+
+    claim: Claim
+    headers: dict[str, str]
+
+
+@dataclass(slots=True)
+class Returned:
+    """What came back from the threads: outcomes to record, and claims that were not sent after all."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    unsent: list[Claim] = field(default_factory=list)
+
+
+class Sender:
+    """Threads, their lanes, and the door out."""
+
+    def __init__(self, threads: int, egress: Egress) -> None:
+        self.in_flight = 0  # letters that have not come back yet, waiting ones too
+        self._egress = egress
+        self._lanes: Lanes[Letter] = Lanes(threads)
+        self._pool = ThreadPoolExecutor(threads, thread_name_prefix="send")
+        self._back: queue.SimpleQueue[Outcome | Claim] = queue.SimpleQueue()
+
+    def shares(self, wishes: Iterable[Wish]) -> dict[int, int]:
+        """How many more events may be claimed for each of these endpoints."""
+        return self._lanes.shares(wishes, time.monotonic())
+
+    def send(self, letters: Sequence[Letter]) -> None:
+        for letter in letters:
+            self._lanes.put(letter.claim.endpoint_id, letter)
+        self.in_flight += len(letters)
+        while (given := self._lanes.next(time.monotonic())) is not None:
+            self._pool.submit(self._work, given)
+
+    def collect(self, into: Returned, wait: float, most: int) -> None:
+        """Takes what has come back, until there are so many outcomes; waits so many seconds for the first."""
+        try:
+            self._take(into, self._back.get(timeout=wait) if wait else self._back.get_nowait())
+            while len(into.outcomes) < most:
+                self._take(into, self._back.get_nowait())
+        except queue.Empty:
+            pass
+
+    def take_back(self, held: Container[int] = ()) -> list[Claim]:
+        """What waits where they should not: for an endpoint that is held or has become sick; all once closed."""
+        claims = [letter.claim for letter in self._lanes.take_back(time.monotonic(), held)]
+        self.in_flight -= len(claims)
+        return claims
+
+    def close(self) -> None:
+        """No letter is begun any more; those under way go on."""
+        self._lanes.close()
+
+    def leave(self) -> None:
+        """Waits for nothing."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._egress.close()
+
+    def _take(self, into: Returned, back: Outcome | Claim) -> None:
+        self.in_flight -= 1
+        if isinstance(back, Outcome):
+            into.outcomes.append(back)
+        else:
+            into.unsent.append(back)
+
+    def _work(self, first: Given[Letter]) -> None:
+        """In a thread: sends the letter, and then whatever the lanes have for it."""
+        given: Given[Letter] | None = first
+        while given is not None:
+            self._back.put(self._sent(given))
+            given = self._lanes.next(time.monotonic())
+
+    def _sent(self, given: Given[Letter]) -> Outcome | Claim:
+        """One attempt; none where the lease might end before it does."""
+        letter, claim = given.letter, given.letter.claim
+        if now() + LONGEST_ATTEMPT > claim.lease_ends:
+            self._lanes.dropped(given)
+            return claim
+        done = outcome(claim, letter.headers, self._attempt(letter))
+        self._lanes.answered(given, time.monotonic(), well=done.well)
+        return done
+
+    def _attempt(self, letter: Letter) -> Attempt:
+        try:
+            return self._egress.post(letter.claim.url, letter.claim.body.encode(), letter.headers)
+        except (MemoryError, RuntimeError) as error:  # no more threads, say
+            log.exception("Webhook %s could not be sent", letter.claim.event_id)
+            return own_side(type(error).__name__)
+        except Exception as error:  # a thread that died with its letter would hold its place for good
+            # The receiver brought it about somehow, and must not be sent to for ever for that.
+            log.exception("Webhook %s could not be sent", letter.claim.event_id)
+            return Attempt(None, Failure.protocol, type(error).__name__, b"", None, 0.0)
+
+
+def own_side(detail: str) -> Attempt:
+    """An attempt that failed before it reached the network, by our own fault."""
+    return Attempt(None, Failure.own_side, detail, b"", None, 0.0)
+
+
+def outcome(claim: Claim, headers: dict[str, str], attempt: Attempt) -> Outcome:
+    """What is recorded of an attempt that has just ended. The signatures among its headers are not."""
+    return Outcome(
+        claim=claim,
+        at=now() - timedelta(seconds=attempt.seconds),
+        milliseconds=round(attempt.seconds * 1000),
+        headers={name: value for name, value in headers.items() if "signature" not in name.lower()},
+        status=attempt.status,
+        failure=attempt.failure.value if attempt.failure else None,
+        ours=attempt.failure is not None and attempt.failure.ours,
+        detail=attempt.detail,
+        answer=attempt.answer,
+        retry_after=attempt.retry_after,
+    )
