@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from cerber import bot_api, config, context, dashboard, health, metrics
-from cerber.cli import commands
+from cerber import bot_api, cli, config, context, dashboard, health, metrics
+from cerber.cli import migrations
 from cerber.config import ROOT, BadSetting, Settings
-from cerber.db import engines
+from cerber.db import engines, transactions
 
 
 def create_app(env: Mapping[str, str] | None = None) -> Flask:
@@ -39,11 +39,12 @@ def _wire(settings: Settings) -> Flask:
     (ROOT / "instance").mkdir(exist_ok=True)
     context.install(app, settings)
     engines.init_app(app, settings)
+    transactions.init_app(app)
     bot_api.init_app(app)
     dashboard.init_app(app)
     health.init_app(app)
     metrics.init_app(app)
-    commands.init_app(app)
+    cli.init_app(app)
     if "flask_migrate" in sys.modules:  # somebody calls its functions; `flask db` loads it by itself
-        commands.add_migrations(app)
+        migrations.add_migrations(app)
     return app

@@ -13,12 +13,12 @@ from zoneinfo import ZoneInfo
 from cryptography.fernet import Fernet
 
 from cerber.addresses import literal_address
-from cerber.webhooks.worker import retries
 
 T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_SECRET_KEY = 32
 SHORTEST_METRICS_TOKEN = 16
+RETRY_SCHEDULE = (0, 5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200, 86400, 86400, 86400)  # contract section 5
 
 _OPTIONS = {"charset", "unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_disabled", "ssl_verify_cert"}
 _PROXY = re.compile(
@@ -65,7 +65,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         timezone=_read(env, "CERBER_TIMEZONE", _zone, "Asia/Baku"),
         poll_interval=_read(env, "CERBER_POLL_INTERVAL", _seconds, "1"),
         delivery_threads=_read(env, "CERBER_DELIVERY_THREADS", _integer(1, 256), "16"),
-        retry_schedule=_read(env, "CERBER_RETRY_SCHEDULE", _schedule, ",".join(map(str, retries.SCHEDULE))),
+        retry_schedule=_read(env, "CERBER_RETRY_SCHEDULE", _schedule, ",".join(map(str, RETRY_SCHEDULE))),
         base_url=_read(env, "CERBER_BASE_URL", _base_url, "") or None,
         egress_proxy=_read(env, "CERBER_EGRESS_PROXY", _optional(proxy_url), ""),
         metrics_token=_read(env, "CERBER_METRICS_TOKEN", _optional(_metrics_token), ""),

@@ -8,7 +8,8 @@ from alembic import context
 from sqlalchemy import create_engine
 
 import cerber.app  # noqa: F401 - makes the tables known
-from cerber.db.engines import Base, UTCDateTime, db
+from cerber.db.engines import db
+from cerber.db.tables import Base, UTCDateTime
 
 
 def render(kind: str, thing: Any, autogen: Any) -> str | bool:

@@ -16,7 +16,8 @@ from flask_migrate import upgrade
 from sqlalchemy.engine import make_url
 
 from cerber.app import create_app
-from cerber.db.engines import Base, db
+from cerber.db.engines import db
+from cerber.db.tables import Base
 from tests.factories import MerchantKeys, make_merchant, make_wallet
 from tests.shop import Shop, open_shop
 

@@ -13,7 +13,7 @@ from sqlalchemy import select
 from werkzeug.test import TestResponse
 
 from cerber import signing
-from cerber.db.engines import reading
+from cerber.db.transactions import reading
 from cerber.merchants import accounts
 from cerber.payments.models import Payment
 from cerber.wallets import registry

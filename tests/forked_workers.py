@@ -26,6 +26,7 @@ from flask import Flask
 from cerber import egress
 from cerber.app import create_app
 from cerber.config import ROOT
+from cerber.payments.expiry import expire_due
 from cerber.webhooks.worker import loop
 
 
@@ -102,7 +103,7 @@ def _work(app: Flask) -> None:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the answers to commands are not its own
         os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
         egress._HEADERS["User-Agent"] = f"{egress.USER_AGENT} {os.getpid()}"
-        loop.run(app)
+        loop.run(app, expire_due)
         status = 0
     except BaseException:
         traceback.print_exc()

@@ -20,7 +20,8 @@ from sqlalchemy import func, insert, select
 
 from cerber.config import ROOT
 from cerber.context import now
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
 from cerber.payments import decisions
 from cerber.webhooks import outbox
@@ -41,8 +42,14 @@ def worker(env: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[st
 @contextmanager
 def changed_worker(env: dict[str, str], changes: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
     """A worker whose process first runs `changes`, which may put other things in the place of its modules' own."""
-    code = f"from cerber.webhooks.worker import loop\nfrom wsgi import app\n{changes}\n"
-    code += "loop.run_once(app, None) if '--once' in __import__('sys').argv else loop.run(app)"
+    once = "loop.run_once(app, expire_due, None)"
+    code = f"""
+from cerber.payments.expiry import expire_due
+from cerber.webhooks.worker import loop
+from wsgi import app
+{changes}
+{once} if "--once" in __import__("sys").argv else loop.run(app, expire_due)
+"""
     with _running(env, "-c", code, *arguments) as process:
         yield process
 

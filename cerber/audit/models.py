@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import ForeignKey, Index, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cerber.db.engines import MYSQL_TABLE, Base, BigId
+from cerber.db.tables import MYSQL_TABLE, Base, BigId
 
 
 class AuditEntry(Base):

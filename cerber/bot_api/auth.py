@@ -12,7 +12,7 @@ from sqlalchemy import bindparam, select
 
 from cerber.bot_api import schemas
 from cerber.bot_api.body import Fields
-from cerber.db.engines import read_connection
+from cerber.db.transactions import read_connection
 from cerber.errors import WrongSignature
 from cerber.merchants import keyring
 from cerber.merchants.keyring import Signer

@@ -14,6 +14,9 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cerber.errors import CerberError
+from cerber.identifiers import identifier
+
+ACTOR = "cli"
 
 
 @contextmanager
@@ -52,6 +55,14 @@ class PlainCommand(click.Command):
 
 class PlainGroup(PlainCommand, AppGroup):
     """A group of such commands."""
+
+
+def checked_id(context: click.Context, parameter: click.Parameter, value: str) -> str:
+    """A callback for ids: refuses what is none by the contract's rules."""
+    try:
+        return identifier(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
 
 
 def print_secret(value: dict[str, Any]) -> None:

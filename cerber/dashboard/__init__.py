@@ -9,7 +9,7 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_bootstrap import Bootstrap5
 
 from cerber.context import settings
-from cerber.dashboard import auth, views, webhooks  # noqa: F401  # they add their routes to the pages
+from cerber.dashboard import auth, payments, webhooks  # noqa: F401  # they add their routes to the pages
 from cerber.dashboard.pages import pages
 
 

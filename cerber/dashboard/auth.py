@@ -9,7 +9,7 @@ from flask_login import LoginManager, UserMixin, current_user, login_user, logou
 from cerber.dashboard import forms
 from cerber.dashboard.pages import csrf, pages
 from cerber.errors import TooManyLogins, WrongLogin
-from cerber.operators import staff
+from cerber.operators import login
 from cerber.operators.models import Operator
 
 
@@ -25,7 +25,7 @@ class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
 
 def load(session_id: str) -> SignedIn | None:
     number, _, key = session_id.partition(":")
-    operator = staff.find(int(number), key)
+    operator = login.find(int(number), key)
     return SignedIn(operator) if operator else None
 
 
@@ -36,14 +36,14 @@ def init_app(app: Flask) -> None:
 
 
 @pages.route("/login", methods=["GET", "POST"])
-def login() -> ResponseReturnValue:
+def log_in() -> ResponseReturnValue:
     target = forms.local_path(request.args.get("next", "")) or url_for("pages.queue_page")
     if request.method == "GET":
         return redirect(target, 303) if current_user.is_authenticated else render_template("login.html")
     username = request.form.get("username", "").strip()
     password, totp = request.form.get("password", ""), request.form.get("totp", "")
     try:
-        operator = staff.log_in(username, password, totp, request.remote_addr or "")
+        operator = login.log_in(username, password, totp, request.remote_addr or "")
     except WrongLogin as error:
         return render_template("login.html", message=error.message, username=username), 401
     except TooManyLogins as error:
@@ -57,7 +57,7 @@ def login() -> ResponseReturnValue:
 
 @pages.post("/logout")
 def logout() -> ResponseReturnValue:
-    staff.end_sessions(g.operator.id)
+    login.end_sessions(g.operator.id)
     logout_user()
     session.clear()
-    return redirect(url_for("pages.login"), 303)
+    return redirect(url_for("pages.log_in"), 303)

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from cerber import money
 from cerber.context import now, settings
-from cerber.db.engines import OUTAGES
+from cerber.db.transactions import OUTAGES
 from cerber.payments import states
 from cerber.payments.models import Payment
 from cerber.webhooks import queries
@@ -37,9 +37,9 @@ _HEADERS = {
 def guard() -> ResponseReturnValue | None:
     """First the session, then the form's token."""
     g.operator = current_user.operator if current_user.is_authenticated else None
-    if g.operator is None and request.endpoint != "pages.login":
+    if g.operator is None and request.endpoint != "pages.log_in":
         asked = request.full_path.rstrip("?") if request.method == "GET" and request.path != "/" else None
-        return redirect(url_for("pages.login", next=asked), 303)
+        return redirect(url_for("pages.log_in", next=asked), 303)
     csrf.protect()
     return None
 

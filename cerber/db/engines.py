@@ -1,9 +1,4 @@
-"""The database: naming, column types, the engines of each dialect, and what a transaction is.
-
-Two engines look at one database. Writes go through `db.session`, in a transaction that takes its lock at once on
-SQLite and that reads committed rows on MySQL. Reads go through `reading()`, in autocommit: a page or a status
-never waits for a writer, nor makes one wait.
-"""
+"""The engines of each dialect: two look at one database, one to write (`db.session`), one to read in autocommit."""
 
 from __future__ import annotations
 
@@ -11,74 +6,19 @@ import logging
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from datetime import UTC, datetime
-from functools import wraps
-from typing import Any, ParamSpec, TypeVar
+from typing import Any
 
-from flask import Flask, g
+from flask import Flask
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, Connection, DateTime, Dialect, Engine, Integer, MetaData, event
-from sqlalchemy.dialects import mysql
+from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext, make_url
-from sqlalchemy.exc import IntegrityError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
-from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.exc import IntegrityError
 
 from cerber.config import Settings
+from cerber.db.tables import Base
 
-P = ParamSpec("P")
-T = TypeVar("T")
-
-OUTAGES = (OperationalError, InterfaceError, PoolTimeout)
-DEADLOCK = 1213  # MySQL undid one of two transactions that waited for each other; it may simply run again
-_READS = "cerber_reads"
 CHECKS_BROKEN = (3819, 4025)  # of MySQL and of MariaDB
-TRIES = 5
 BUSY_SECONDS = 15
-
-NO_SYNC = {"synchronize_session": False}  # for an UPDATE of rows of which none is loaded: else MySQL reads them first
-
-# Ids compare by code point on every database: MySQL's default collation would take `abc` for `ABC`.
-MYSQL_TABLE = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_collate": "utf8mb4_bin"}
-
-BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
-
-
-class UTCDateTime(TypeDecorator[datetime]):
-    """Aware UTC in Python, a naive UTC column with microseconds in the database."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def load_dialect_impl(self, dialect: Dialect) -> Any:
-        if dialect.name == "mysql":
-            return dialect.type_descriptor(mysql.DATETIME(fsp=6))
-        return dialect.type_descriptor(DateTime())
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=UTC)
-
-
-class Base(DeclarativeBase):
-    """What all models share."""
-
-    metadata = MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map = {datetime: UTCDateTime}  # noqa: RUF012
-    __table_args__: Any = MYSQL_TABLE
 
 
 db = SQLAlchemy(metadata=Base.metadata, disable_autonaming=True)
@@ -97,7 +37,6 @@ def init_app(app: Flask, settings: Settings) -> None:
     }
     app.config["SQLALCHEMY_BINDS"] = {"reads": reads}
     db.init_app(app)
-    app.teardown_appcontext(_close_reads)
     # Where a server dies in a transaction, the rollback fails too, and the pool writes a traceback of it. That says
     # nothing that is not told already: the statement that failed first is the one that is handled.
     logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
@@ -109,71 +48,6 @@ def init_app(app: Flask, settings: Settings) -> None:
     else:
         with app.app_context():
             event.listen(db.engine, "handle_error", _name_broken_check)
-
-
-@contextmanager
-def reading() -> Iterator[Session]:
-    """A session on the reading engine. What it loaded stays usable after it."""
-    with read_connection() as connection, Session(connection, expire_on_commit=False, autoflush=False) as session:
-        yield session
-
-
-@contextmanager
-def read_connection() -> Iterator[Connection]:
-    """A bare connection of the reading engine: for statements that are too frequent for the ORM. All that is read in
-    one request, or one turn of a worker, goes over the same one: a second one, asked for while the first is held,
-    may be what all others wait for, too."""
-    if _READS not in g:
-        setattr(g, _READS, db.engines["reads"].connect())
-    try:
-        yield getattr(g, _READS)
-    except BaseException:
-        _close_reads()  # it may be broken
-        raise
-
-
-def _close_reads(_: BaseException | None = None) -> None:
-    connection: Connection | None = g.pop(_READS, None)
-    if connection is not None:
-        connection.close()
-
-
-def transaction(use_case: Callable[P, T]) -> Callable[P, T]:
-    """Makes a service function one transaction: committed when it returns, undone when it raises.
-
-    Never call one such function from another: the inner one begins with a rollback, and commits the outer one's work
-    before that is whole. Where MySQL breaks a deadlock the function runs again, so it must do nothing outside the
-    database.
-    """
-
-    @wraps(use_case)
-    def committed(*args: P.args, **kwargs: P.kwargs) -> T:
-        for attempt in range(1, TRIES + 1):
-            db.session.rollback()  # begins afresh: nothing read before this may decide anything
-            try:
-                result = use_case(*args, **kwargs)
-                db.session.commit()
-            except OperationalError as error:
-                db.session.rollback()
-                if attempt == TRIES or not is_deadlock(error):
-                    raise
-                time.sleep(0.01 * attempt)
-            except BaseException:
-                db.session.rollback()
-                raise
-            else:
-                return result
-        raise AssertionError("unreachable")
-
-    return committed
-
-
-def is_deadlock(error: BaseException | None) -> bool:
-    """Whether a deadlock is behind this error. MySQL undoes the savepoints with the transaction, so inside one the
-    rollback to it fails next, and hides the deadlock behind an error of its own."""
-    while error is not None and error.args[:1] != (DEADLOCK,):
-        error = error.__cause__ or error.__context__
-    return error is not None
 
 
 def skips_locked(engine: Engine) -> bool:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from functools import cache
 
-from sqlalchemy import column, func, inspect, select, table
+from sqlalchemy import func, select
 
-from cerber.config import ROOT
 from cerber.context import now, settings
-from cerber.db.engines import OUTAGES, read_connection, reading
+from cerber.db import schema
+from cerber.db.transactions import OUTAGES, read_connection, reading
 from cerber.timestamps import age, utc_text
 from cerber.wallets.models import Wallet
 from cerber.webhooks.models import Webhook, Worker
 from cerber.webhooks.worker import counters, heartbeats
 from cerber.webhooks.worker.counters import Snapshot
 
-_VERSION = table("alembic_version", column("version_num"))
 DUE_LATE = 300.0  # seconds
 # what each database must say to keep over a power cut what it committed, and what that is called
 _DURABLE = {
@@ -52,7 +49,7 @@ class Finding:
 def readiness() -> Readiness:
     """Whether requests can be served. Never raises for a database that is away."""
     try:
-        if not schema_is_current():
+        if not schema.is_current():
             return Readiness(True, False, None, None)
         with reading() as session:
             beat = session.scalar(select(func.max(Worker.heartbeat_at)))
@@ -60,14 +57,6 @@ def readiness() -> Readiness:
     except OUTAGES:
         return Readiness(False, False, None, None)
     return Readiness(True, True, age(beat, now()), age(due, now()))
-
-
-def schema_is_current() -> bool:
-    """Whether the database is at the newest migration. Raises one of OUTAGES where there is no database."""
-    with read_connection() as connection:
-        if not inspect(connection).has_table(_VERSION.name):
-            return False
-        return set(connection.scalars(select(_VERSION.c.version_num))) == _heads()
 
 
 def diagnose() -> list[Finding]:
@@ -126,12 +115,3 @@ def _callbacks() -> Finding:
         message = "CERBER_ALLOW_PRIVATE_CALLBACKS=1 is for development only: unset it"
         return Finding("callbacks", False, message)
     return Finding("callbacks", True, "guarded" if not settings().allow_private_callbacks else "private ones allowed")
-
-
-@cache
-def _heads() -> set[str]:
-    """The newest migrations, read off their files: a web process needs no Alembic in its memory for that."""
-    scripts = [path.read_text() for path in (ROOT / "migrations" / "versions").glob("*.py")]
-    revisions = {match for text in scripts for match in re.findall(r"^revision = ['\"](.+)['\"]", text, re.M)}
-    parents = {match for text in scripts for match in re.findall(r"^down_revision = ['\"](.+)['\"]", text, re.M)}
-    return revisions - parents

@@ -12,7 +12,8 @@ from sqlalchemy.exc import IntegrityError
 from cerber import signing
 from cerber.audit import trail
 from cerber.context import now, vault
-from cerber.db.engines import db, reading, transaction
+from cerber.db.engines import db
+from cerber.db.transactions import reading, transaction
 from cerber.errors import AlreadyExists, NotFound
 from cerber.merchants.models import LONGEST_NAME, Merchant, MerchantSecret
 from cerber.signing import SecretKind

@@ -16,7 +16,7 @@ from sqlalchemy import select
 
 from cerber import signing
 from cerber.context import now, vault
-from cerber.db.engines import read_connection, reading
+from cerber.db.transactions import read_connection, reading
 from cerber.errors import Unavailable
 from cerber.merchants import accounts
 from cerber.merchants.models import Merchant, MerchantSecret

@@ -7,7 +7,7 @@ import hmac
 from flask import Blueprint, Flask, Response, abort, request
 
 from cerber.context import settings
-from cerber.db.engines import OUTAGES
+from cerber.db.transactions import OUTAGES
 from cerber.webhooks.worker import counters
 
 blueprint = Blueprint("metrics", __name__)

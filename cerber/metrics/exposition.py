@@ -9,7 +9,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from cerber.failures import Failure
-from cerber.payments.states import Kind
+from cerber.webhooks.kinds import Kind
 from cerber.webhooks.worker import series
 from cerber.webhooks.worker.counters import Snapshot
 

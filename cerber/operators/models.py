@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy import BigInteger, CheckConstraint, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cerber.db.engines import MYSQL_TABLE, Base, BigId
+from cerber.db.tables import MYSQL_TABLE, Base, BigId
 
 
 class Operator(Base):

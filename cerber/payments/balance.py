@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, case, func, or_, select
 
 from cerber.context import now
-from cerber.db.engines import reading
+from cerber.db.transactions import reading
 from cerber.payments.models import Payment
 from cerber.webhooks import bodies, outbox
 

@@ -12,22 +12,15 @@ from sqlalchemy import exists, select
 
 from cerber import money
 from cerber.audit import trail
-from cerber.context import now
-from cerber.db.engines import db, transaction
+from cerber.db.engines import db
 from cerber.errors import NotFound
 from cerber.payments.models import Payment, Transfer
 from cerber.payments.states import OPEN, Event, Facts, Status, Step, decide, is_due
-from cerber.wallets import registry
+from cerber.wallets import counters
 from cerber.webhooks import outbox
 
 SUM_HELD_AFTER = timedelta(hours=24)
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
-
-
-@transaction
-def expire(payment_pk: int) -> bool:
-    """Cancels the payment if its time-to-live has run out. Whether it did."""
-    return expire_if_due(locked(payment_pk), now())
 
 
 def locked(payment_pk: int) -> Payment:
@@ -80,7 +73,7 @@ def become(payment: Payment, step: Step, at: datetime, *, received_today: int) -
         _close_or_open(payment, at)
     expected = _expected(payment) - expected_before
     if expected or received_today:
-        registry.settle_up(payment.wallet_id, at, expected=expected, received=received_today)
+        counters.settle_up(payment.wallet_id, at, expected=expected, received=received_today)
     if step.webhook is not None:
         outbox.enqueue(payment, step.webhook, at)
     return True

@@ -1,31 +1,27 @@
-"""What happens to an opened payment: one function for each thing that a merchant, an operator or the clock does.
+"""What happens to an opened payment: one function for each thing that a merchant or an operator does.
 
-`openings` opens them; `changes` writes each change.
+`opening` opens them, `expiry` ends those that nobody paid; `changes` writes each change.
 """
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
 from sqlalchemy import select
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.exc import IntegrityError
 
 from cerber import money
 from cerber.audit import trail
 from cerber.context import now
-from cerber.db.engines import OUTAGES, db, reading, transaction
+from cerber.db.engines import db
+from cerber.db.transactions import reading, transaction
 from cerber.errors import CHANGED, CerberError, MoneyReceived, NotFound, PaymentClosed, ReferenceUsed, VersionChanged
-from cerber.payments import changes
+from cerber.payments import changes, expiry
 from cerber.payments.models import Payment, Transfer
 from cerber.payments.states import Event, Status, decide
-from cerber.wallets import registry
-
-EXPIRED_AT_ONCE = 100
-
-log = logging.getLogger(__name__)
+from cerber.wallets import counters
 
 
 def merchant_update(payment_pk: int, actor: str, *, accept: bool) -> Status:
@@ -64,33 +60,11 @@ def void_transfer(payment_pk: int, transfer_pk: int, version: int, actor: str, r
     _decide(payment_pk, version, partial(_void, transfer_pk, actor, reason))
 
 
-def expire_due() -> int:
-    """Expires what is due, the longest due first: each in a transaction of its own. How many.
-
-    One that can't be expired stops no other: it is told, and tried again the next time.
-    """
-    expired = 0
-    for payment_pk in _due():
-        try:
-            expired += changes.expire(payment_pk)
-        except OUTAGES:
-            raise
-        except SQLAlchemyError:
-            log.exception("Payment %d can't be expired", payment_pk)
-    return expired
-
-
 def current_status(payment_pk: int) -> Status:
     """What the payment is now, expired if it was due, by whoever was first."""
-    changes.expire(payment_pk)
+    expiry.expire(payment_pk)
     with reading() as session:
         return Status(session.scalars(select(Payment.status).filter_by(id=payment_pk)).one())
-
-
-def _due() -> list[int]:
-    due = select(Payment.id).where(Payment.due(now())).order_by(Payment.due_at).limit(EXPIRED_AT_ONCE)
-    with reading() as session:
-        return list(session.scalars(due))
 
 
 @transaction
@@ -143,6 +117,6 @@ def _void(transfer_pk: int, actor: str, reason: str, payment: Payment, at: datet
     step = decide(Event.VOID, changes.facts(payment), at, transfer.sum)
     transfer.voided_at, transfer.voided_by, transfer.void_reason = at, actor, reason
     transfer.live_reference = None
-    today = transfer.sum if registry.received_same_day(transfer.recorded_at, at) else 0
+    today = transfer.sum if counters.received_same_day(transfer.recorded_at, at) else 0
     changes.become(payment, step, at, received_today=-today)
     trail.note(at, actor, "void", payment.id, sum=money.text(transfer.sum), reason=reason)

@@ -17,7 +17,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import Mapped, mapped_column, relationship
 
-from cerber.db.engines import MYSQL_TABLE, Base, BigId
+from cerber.db.tables import MYSQL_TABLE, Base, BigId
 from cerber.merchants.models import Merchant
 from cerber.payments.states import Cause, Facts, Status
 from cerber.wallets.models import Wallet

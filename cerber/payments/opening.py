@@ -10,12 +10,14 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from cerber.context import now, settings
-from cerber.db.engines import db, read_connection, transaction
+from cerber.db.engines import db
+from cerber.db.transactions import read_connection, transaction
 from cerber.errors import NoWalletAvailable, PaymentClosed, PaymentIdReused
-from cerber.payments.changes import FOREVER, SUM_HELD_AFTER, expire
+from cerber.payments import wallet_choice
+from cerber.payments.changes import FOREVER, SUM_HELD_AFTER
+from cerber.payments.expiry import expire
 from cerber.payments.models import Payment
 from cerber.payments.states import OPEN, Status, is_due
-from cerber.wallets import registry
 from cerber.wallets.models import Wallet
 
 # Built once: building a statement costs more than SQLite takes to run it.
@@ -90,7 +92,7 @@ def _find(merchant_pk: int, payment_id: str) -> Any:
 @transaction
 def _open(merchant_pk: int, opening: Opening) -> Shown:
     at = now()
-    wallet = registry.take(opening.sum)
+    wallet = wallet_choice.take(opening.sum)
     ttl = settings().payment_ttl
     due_at = at + timedelta(seconds=ttl) if ttl else None
     row = {

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session, joinedload
 
 from cerber.audit.models import AuditEntry
-from cerber.db import engines, paging
+from cerber.db import paging, transactions
 from cerber.db.paging import Page
 from cerber.merchants.models import Merchant
 from cerber.payments.models import Payment, Transfer
@@ -55,13 +55,13 @@ def search(status: str = "", merchant: str = "", q: str = "", page: int = 1) -> 
         query = query.where(Payment.merchant_id.in_(select(Merchant.id).where(Merchant.merch_id == merchant)))
     if q:
         query = query.where(_found_by(q))
-    with engines.reading() as session:
+    with transactions.reading() as session:
         return paging.page(session.scalars(paging.limited(query, page)).all(), page)
 
 
 def details(payment_pk: int) -> Details | None:
     """The payment is read first: if it changes meanwhile, the version shown is the older one, and is refused."""
-    with engines.reading() as session:
+    with transactions.reading() as session:
         joined = [joinedload(Payment.merchant), joinedload(Payment.wallet)]
         payment = session.get(Payment, payment_pk, options=joined)
         if payment is None:

@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from cerber.errors import MoneyReceived, NotPossible, PaymentClosed
-from cerber.signing import SecretKind
+from cerber.webhooks.kinds import Kind
 
 
 class Status(StrEnum):
@@ -47,19 +47,6 @@ class Event(StrEnum):
 
 
 BY_OPERATOR = (Event.TRANSFER, Event.OPERATOR_ACCEPT, Event.SETTLE, Event.OPERATOR_CANCEL, Event.VOID)
-
-
-class Kind(StrEnum):
-    """What a webhook tells."""
-
-    ACCEPT = "accept"
-    CANCEL = "cancel"
-    CHANGE_SUM = "change_sum"
-    BALANCE = "balance"
-
-    @property
-    def signed_with(self) -> SecretKind:
-        return SecretKind.BALANCE if self is Kind.BALANCE else SecretKind.PAYMENT
 
 
 REVIVAL_WINDOW = timedelta(hours=24)

@@ -7,7 +7,7 @@ from datetime import date, datetime
 from sqlalchemy import BigInteger, CheckConstraint, String, Text
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cerber.db.engines import MYSQL_TABLE, Base, BigId
+from cerber.db.tables import MYSQL_TABLE, Base, BigId
 
 LONGEST_LINK = 1000
 

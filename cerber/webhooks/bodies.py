@@ -6,7 +6,7 @@ import json
 import re
 
 from cerber import money
-from cerber.payments.states import Kind
+from cerber.webhooks.kinds import Kind
 
 LARGEST_NUMBER = 2**53 - 1  # what every JSON reader holds exactly
 

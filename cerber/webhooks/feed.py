@@ -11,10 +11,9 @@ from sqlalchemy import ColumnElement, Row, Select, case, func, null, select, tru
 from sqlalchemy.orm import Session, aliased
 
 from cerber.context import now
-from cerber.db.engines import reading
+from cerber.db.transactions import reading
 from cerber.errors import NotFound
-from cerber.payments.models import Payment
-from cerber.webhooks.models import Webhook
+from cerber.webhooks.models import PAYMENTS, Webhook
 
 SETTLED_AFTER = timedelta(seconds=60)  # no transaction stays open for so long: a lock is waited for 15 s at most
 
@@ -71,7 +70,7 @@ def _listed(merchant_pk: int, start: int, settled: int) -> Select[*tuple[Any, ..
     """One statement, so that the events and the gaps between them are seen at one moment."""
     return (
         select(*_SHOWN)
-        .outerjoin(Payment, Payment.id == Webhook.payment_id)
+        .outerjoin(PAYMENTS, PAYMENTS.c.id == Webhook.payment_id)
         .where(Webhook.merchant_id == merchant_pk, Webhook.id > start, _no_gap_before(max(start, settled)))
         .order_by(Webhook.id)
     )
@@ -96,7 +95,7 @@ _NEVER = 2**63 - 1  # no id is as high
 _SHOWN = (
     Webhook.event_id,
     Webhook.kind,
-    Payment.payment_id,
+    PAYMENTS.c.payment_id,
     Webhook.body,
     Webhook.created_at,
     Webhook.state,

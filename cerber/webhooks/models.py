@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, column, table
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cerber.db.engines import MYSQL_TABLE, Base, BigId
+from cerber.db.tables import MYSQL_TABLE, Base, BigId
+
+# The payments' room stands above this one. All that is read of a payment here is the id that its merchant gave it.
+PAYMENTS = table("payments", column("id", BigInteger), column("payment_id", String))
 
 
 class Endpoint(Base):

@@ -5,22 +5,34 @@ from __future__ import annotations
 import secrets
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any, Protocol
 
 from sqlalchemy import select, update
 from sqlalchemy.exc import IntegrityError
 
 from cerber.context import now, settings
-from cerber.db.engines import db, transaction
-from cerber.payments.models import Payment
-from cerber.payments.states import Kind
+from cerber.db.engines import db
+from cerber.db.transactions import transaction
 from cerber.webhooks import bodies
 from cerber.webhooks.callback_urls import parse_callback_url
+from cerber.webhooks.kinds import Kind
 from cerber.webhooks.models import Endpoint, Webhook
 
 REPEAT_BALANCE = timedelta(seconds=60)
 
 
-def enqueue(payment: Payment, kind: Kind, at: datetime) -> None:
+class PaymentTold(Protocol):
+    """The payment that an event is about. Sums in qəpik."""
+
+    id: Any
+    merchant_id: Any
+    payment_id: Any
+    sum: Any
+    received: Any
+    callback_url: Any
+
+
+def enqueue(payment: PaymentTold, kind: Kind, at: datetime) -> None:
     """Puts an event about a payment into the caller's transaction. Its body is fixed here."""
     body = bodies.webhook_body(kind, payment.payment_id, payment.received, payment.sum)
     _put(payment.merchant_id, payment.id, kind, payment.callback_url, body, at)

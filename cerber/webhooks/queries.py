@@ -15,11 +15,10 @@ from sqlalchemy import Row, Select, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
 from cerber.db import paging
-from cerber.db.engines import reading
 from cerber.db.paging import Page
+from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
-from cerber.payments.models import Payment
-from cerber.webhooks.models import Breaker, Endpoint, Webhook, WebhookAttempt
+from cerber.webhooks.models import PAYMENTS, Breaker, Endpoint, Webhook, WebhookAttempt
 
 COUNTED = 1000
 ATTEMPTS = 20
@@ -202,12 +201,17 @@ def _sent(session: Session, ids: Sequence[int]) -> list[Sent]:
         for attempt in session.scalars(select(WebhookAttempt).join(newest, newest.c.id == WebhookAttempt.id))
     }
     query = (
-        select(Webhook, Merchant.merch_id, Endpoint.origin, Payment.payment_id, Breaker.held_since)
+        select(Webhook, Merchant.merch_id, Endpoint.origin, PAYMENTS.c.payment_id, Breaker.held_since)
         .join(Merchant, Merchant.id == Webhook.merchant_id)
         .join(Endpoint, Endpoint.id == Webhook.endpoint_id)
-        .outerjoin(Payment, Payment.id == Webhook.payment_id)
+        .outerjoin(PAYMENTS, PAYMENTS.c.id == Webhook.payment_id)
         .outerjoin(Breaker, Breaker.endpoint_id == Webhook.endpoint_id)
         .where(Webhook.id.in_(ids))
     )
-    found = {row[0].id: Sent(*row, last=last.get(row[0].id)) for row in session.execute(query)}
+    found = {
+        row.Webhook.id: Sent(
+            row.Webhook, row.merch_id, row.origin, row.payment_id, row.held_since, last.get(row.Webhook.id)
+        )
+        for row in session.execute(query)
+    }
     return [found[pk] for pk in ids if pk in found]

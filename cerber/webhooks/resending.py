@@ -19,7 +19,8 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from cerber.audit import trail
 from cerber.context import now
-from cerber.db.engines import NO_SYNC, db, reading, transaction
+from cerber.db.engines import db
+from cerber.db.transactions import NO_SYNC, reading, transaction
 from cerber.errors import NotFound
 from cerber.merchants.models import Merchant
 from cerber.webhooks.callback_urls import parse_callback_url

@@ -23,9 +23,9 @@ from cerber.db.engines import db
 from cerber.merchants import accounts
 from cerber.merchants.models import Merchant
 from cerber.payments.models import Payment
-from cerber.payments.states import Kind
 from cerber.wallets import registry
 from cerber.webhooks import outbox
+from cerber.webhooks.kinds import Kind
 from cerber.webhooks.models import Breaker, Endpoint, Webhook, WebhookAttempt
 
 WALLETS = 20

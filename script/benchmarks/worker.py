@@ -13,6 +13,7 @@ from benchmarks.places import Place
 from benchmarks.receiver import Receiver, receiver
 from benchmarks.results import Result, Size, memory
 from benchmarks.shop import Shop, app_on
+from cerber.payments.expiry import expire_due
 from cerber.webhooks.worker.loop import Delivery
 
 THREADS = 16
@@ -160,7 +161,7 @@ def _pool_rate(at: Place, target: Receiver, count: int) -> float:
 
 def _poll_seconds(at: Place, polls: int) -> float:
     with app_on(at) as app:
-        worker = Delivery(app, "bench")
+        worker = Delivery(app, "bench", expire_due)
         for _ in range(100):
             worker.step(wait=0)
         started = time.perf_counter()

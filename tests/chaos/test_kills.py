@@ -26,7 +26,7 @@ from sqlalchemy import exists, select
 from standardwebhooks import Webhook as StandardWebhook
 
 from cerber.app import create_app
-from cerber.db.engines import OUTAGES, reading
+from cerber.db.transactions import OUTAGES, reading
 from cerber.errors import VersionChanged
 from cerber.payments import decisions
 from cerber.payments.models import Payment

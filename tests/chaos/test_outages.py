@@ -22,7 +22,7 @@ from werkzeug.test import TestResponse
 from cerber.app import create_app
 from cerber.audit.models import AuditEntry
 from cerber.db import engines
-from cerber.db.engines import reading
+from cerber.db.transactions import reading
 from cerber.operators import staff
 from cerber.payments.models import Payment
 from cerber.payments.states import OPEN

@@ -14,11 +14,10 @@ from sqlalchemy import func, select
 
 from cerber import signing
 from cerber.audit.models import AuditEntry
-from cerber.db.engines import reading
+from cerber.db.transactions import reading
 from cerber.merchants import accounts
-from cerber.payments import decisions
+from cerber.payments import decisions, wallet_choice
 from cerber.payments.models import Payment
-from cerber.wallets import registry
 from cerber.wallets.models import Wallet
 from tests.factories import (
     CALLBACK,
@@ -367,7 +366,7 @@ def test_a_database_that_is_away_is_503_and_leaves_nothing(
     def away(*args: object) -> int:
         raise OperationalError("SELECT secret", {}, Exception("server has gone away"))
 
-    monkeypatch.setattr(registry, "take", away)
+    monkeypatch.setattr(wallet_choice, "take", away)
     answer = get_wallet(client, keys)
     assert (answer.status_code, answer.json["code"]) == (503, "unavailable")
     assert answer.headers["Retry-After"]

@@ -12,7 +12,7 @@ from flask import Flask
 
 from cerber.config import ROOT
 from cerber.errors import TooManyLogins, WrongLogin
-from cerber.operators import staff
+from cerber.operators import login, staff
 from tests.factories import make_merchant
 
 PASSWORD = "a password that is long"
@@ -39,15 +39,15 @@ def test_guesses_at_once_get_no_more_tries(app: Flask) -> None:
     def guess(number: int) -> type[Exception] | None:
         with app.app_context():
             try:
-                staff.log_in("anna", f"guess {number}", "", f"10.0.0.{number}")
+                login.log_in("anna", f"guess {number}", "", f"10.0.0.{number}")
             except (WrongLogin, TooManyLogins) as error:
                 return type(error)
         return None
 
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(guess, range(12)))
-    assert answers.count(WrongLogin) == staff.MOST_OF_USERNAME
-    assert answers.count(TooManyLogins) == 12 - staff.MOST_OF_USERNAME
+    assert answers.count(WrongLogin) == login.MOST_OF_USERNAME
+    assert answers.count(TooManyLogins) == 12 - login.MOST_OF_USERNAME
 
 
 def test_a_secret_that_could_not_be_shown_is_told_to_be_in_use(app: Flask, env: dict[str, str]) -> None:

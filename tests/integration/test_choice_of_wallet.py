@@ -10,9 +10,10 @@ from flask import Flask
 from sqlalchemy import event, select, update
 
 from cerber.context import now
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
-from cerber.payments import changes, decisions, opening
+from cerber.payments import decisions, expiry, opening
 from cerber.payments.models import Payment
 from cerber.wallets import registry
 from tests.factories import CALLBACK, bodies, call, get_wallet, make_merchant, make_wallet, open_payment
@@ -88,7 +89,7 @@ def test_a_due_payment_counts_once_when_it_expires_at_last(app: Flask) -> None:
     open_payment(app, keys, payment_id="2", sum="499")
     assert get_wallet(app.test_client(), keys, payment_id="3", sum="1.01").status_code == 503
     with app.app_context():
-        changes.expire(due)
+        expiry.expire(due)
     assert get_wallet(app.test_client(), keys, payment_id="3", sum="1.01").status_code == 503
     assert get_wallet(app.test_client(), keys, payment_id="4", sum="1").status_code == 200
 

@@ -22,10 +22,11 @@ from cerber import context, errors, signing
 from cerber.audit.models import AuditEntry
 from cerber.dashboard import forms
 from cerber.db import paging
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.merchants import accounts
 from cerber.merchants.models import Merchant
-from cerber.operators import staff
+from cerber.operators import login, passwords, staff
 from cerber.operators.models import Operator
 from cerber.payments import opening, queries
 from cerber.payments.models import Payment, Transfer
@@ -58,7 +59,7 @@ class Browser:
 
 @pytest.fixture(autouse=True)
 def quick_hashes(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(staff, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
+    monkeypatch.setattr(passwords, "_hasher", PasswordHasher(time_cost=1, memory_cost=64, parallelism=1))
 
 
 @pytest.fixture
@@ -125,7 +126,7 @@ class Shop:
 # Who gets in
 
 
-OPEN_TO_STRANGERS = {"pages.login", "static", "bootstrap.static", "health.live", "health.ready", "metrics.metrics"}
+OPEN_TO_STRANGERS = {"pages.log_in", "static", "bootstrap.static", "health.live", "health.ready", "metrics.metrics"}
 
 
 def test_each_page_leads_a_stranger_to_the_log_in_before_any_token_is_asked(app: Flask, stranger: Browser) -> None:
@@ -204,30 +205,30 @@ def test_unknown_names_and_wrong_passwords_look_the_same(stranger: Browser) -> N
 
 
 def test_guessing_is_slowed_down_and_ends(stranger: Browser) -> None:
-    for _ in range(staff.MOST_OF_USERNAME):
+    for _ in range(login.MOST_OF_USERNAME):
         assert stranger.log_in("anna", "wrong").status_code == 401
     answer = stranger.log_in("anna")
     assert answer.status_code == 429
     assert 0 < int(answer.headers["Retry-After"]) <= 15 * 60
     assert stranger.log_in("chief").status_code == 303  # another name is not concerned
-    with freeze_time(context.now() + staff.WINDOW + timedelta(seconds=1)):
+    with freeze_time(context.now() + login.WINDOW + timedelta(seconds=1)):
         assert Browser(stranger.client.application.test_client()).log_in("anna").status_code == 303
 
 
 def test_an_address_gets_a_number_of_tries_over_all_names(app: Flask, people: None) -> None:
     with app.app_context():
-        for number in range(staff.MOST_OF_ADDRESS):
+        for number in range(login.MOST_OF_ADDRESS):
             with pytest.raises(errors.WrongLogin):
-                staff.log_in(f"name-{number}", "wrong", "", "192.0.2.1")
+                login.log_in(f"name-{number}", "wrong", "", "192.0.2.1")
         with pytest.raises(errors.TooManyLogins):
-            staff.log_in("anna", PASSWORD, "", "192.0.2.1")
-        assert staff.log_in("anna", PASSWORD, "", "192.0.2.2").username == "anna"
+            login.log_in("anna", PASSWORD, "", "192.0.2.1")
+        assert login.log_in("anna", PASSWORD, "", "192.0.2.2").username == "anna"
 
 
 def test_many_right_log_ins_are_no_failures(app: Flask, people: None) -> None:
     with app.app_context():
-        for _ in range(staff.MOST_OF_USERNAME + 1):
-            assert staff.log_in("anna", PASSWORD, "", "192.0.2.1").username == "anna"
+        for _ in range(login.MOST_OF_USERNAME + 1):
+            assert login.log_in("anna", PASSWORD, "", "192.0.2.1").username == "anna"
 
 
 def test_each_code_lets_in_once(app: Flask, people: None) -> None:
@@ -238,10 +239,10 @@ def test_each_code_lets_in_once(app: Flask, people: None) -> None:
         db.session.commit()
         code = pyotp.TOTP(secret).now()
         with pytest.raises(errors.WrongLogin):
-            staff.log_in("anna", PASSWORD, "", "192.0.2.1")
-        staff.log_in("anna", PASSWORD, code, "192.0.2.1")
+            login.log_in("anna", PASSWORD, "", "192.0.2.1")
+        login.log_in("anna", PASSWORD, code, "192.0.2.1")
         with pytest.raises(errors.WrongLogin):
-            staff.log_in("anna", PASSWORD, code, "192.0.2.1")
+            login.log_in("anna", PASSWORD, code, "192.0.2.1")
 
 
 def test_a_new_session_key_ends_the_sessions(app: Flask, anna: Browser) -> None:

@@ -9,7 +9,8 @@ import pytest
 from flask import Flask
 from sqlalchemy import Connection, select, text, update
 
-from cerber.db.engines import db, reading, transaction
+from cerber.db.engines import db
+from cerber.db.transactions import reading, transaction
 from cerber.wallets.models import Wallet
 from tests.factories import make_wallet
 

@@ -15,9 +15,10 @@ from sqlalchemy import event, select
 
 from cerber.audit.models import AuditEntry
 from cerber.context import now
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.errors import CerberError, MoneyReceived, NotFound, PaymentClosed, ReferenceUsed, VersionChanged
-from cerber.payments import changes, decisions, opening
+from cerber.payments import decisions, expiry, opening
 from cerber.payments.models import Payment, Transfer
 from cerber.wallets.models import Wallet
 from tests.factories import MerchantKeys, bodies, make_merchant, make_wallet, open_payment, payment
@@ -98,7 +99,7 @@ class Clocks:
 @pytest.fixture
 def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
     clocks = Clocks()
-    for service in (decisions, opening, changes):
+    for service in (decisions, opening, expiry):
         monkeypatch.setattr(service, "now", clocks)
     return clocks
 
@@ -184,7 +185,7 @@ def test_an_operator_against_the_time_to_live(app: Flask, pk: int, clocks: Clock
     results = at_once(
         app,
         clocks.at(due - timedelta(microseconds=1), lambda: decisions.accept(pk, 1, "operator:ayla")),
-        clocks.at(due, lambda: decisions.expire_due()),
+        clocks.at(due, lambda: expiry.expire_due()),
     )
     became = payment(app, pk)
     assert became.version == 2
@@ -202,7 +203,7 @@ def test_an_operator_who_comes_after_the_time_is_told_so(app: Flask, pk: int, cl
     due = payment(app, pk).due_at
     assert due is not None
     deeds = [lambda: decisions.accept(pk, 1, "operator:ayla"), lambda: decisions.cancel(pk, 1, "operator:murad")]
-    results = at_once(app, *(clocks.at(due, deed) for deed in deeds), clocks.at(due, lambda: changes.expire(pk)))
+    results = at_once(app, *(clocks.at(due, deed) for deed in deeds), clocks.at(due, lambda: expiry.expire(pk)))
     assert [type(error) for error in lost(results)] == [VersionChanged] * 2
     assert payment(app, pk).cancel_cause == "expired"
     assert (transfers(app, pk), told(app), audited(app, pk)) == ([], [CANCEL], ["expire"])
@@ -241,7 +242,7 @@ def test_an_operator_who_waited_for_the_lock_over_the_time_is_too_late(
     due = payment(app, pk).due_at
     assert due is not None
     clock = [due - timedelta(microseconds=1)]
-    for service in (decisions, opening, changes):
+    for service in (decisions, opening, expiry):
         monkeypatch.setattr(service, "now", lambda: clock[0])
     with app.app_context(), ThreadPoolExecutor(1) as pool, db.engine.begin() as holder:
         holder.execute(select(Payment.id).filter_by(id=pk).with_for_update())

@@ -16,7 +16,8 @@ from cerber.audit.models import AuditEntry
 from cerber.context import now
 from cerber.dashboard import webhooks as views
 from cerber.db import paging
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.webhooks import queries, resending
 from cerber.webhooks.models import Breaker, Webhook, WebhookAttempt
 from tests.factories import make_merchant, make_wallet, open_payment

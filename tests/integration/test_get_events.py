@@ -21,12 +21,13 @@ from werkzeug.test import TestResponse
 from cerber import signing
 from cerber.config import ROOT
 from cerber.context import now
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.merchants import accounts
 from cerber.payments import decisions
 from cerber.payments.models import Payment
-from cerber.payments.states import Kind
 from cerber.webhooks import feed, outbox
+from cerber.webhooks.kinds import Kind
 from cerber.webhooks.models import Webhook
 from tests.factories import CALLBACK, MerchantKeys, call, make_merchant, make_wallet, open_payment, send
 from tests.shop import open_shop

@@ -26,7 +26,8 @@ from sqlalchemy import select
 
 from cerber.app import create_app
 from cerber.audit.models import AuditEntry
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.errors import (
     CerberError,
     MoneyReceived,
@@ -38,7 +39,7 @@ from cerber.errors import (
     VersionChanged,
 )
 from cerber.merchants.models import Merchant
-from cerber.payments import changes, decisions, opening
+from cerber.payments import decisions, expiry, opening
 from cerber.payments.models import Payment, Transfer
 from cerber.wallets.models import Wallet
 from cerber.webhooks.models import Webhook
@@ -350,7 +351,7 @@ class Life(RuleBasedStateMachine):
     @rule()
     def the_worker_expires(self) -> None:
         with self.app.app_context():
-            decisions.expire_due()
+            expiry.expire_due()
         for one in self.model.values():
             self.touch(one)
 
@@ -403,7 +404,7 @@ class Life(RuleBasedStateMachine):
 
 def test_whole_lives(sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
-    for service in (decisions, opening, changes):
+    for service in (decisions, opening, expiry):
         monkeypatch.setattr(service, "now", clock)
     Life.template, Life.clock = sqlite_template, clock
     run_state_machine_as_test(

@@ -21,7 +21,8 @@ from werkzeug.test import TestResponse
 from cerber.app import create_app
 from cerber.config import ROOT
 from cerber.context import now
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
 from cerber.webhooks import resending
 from cerber.webhooks.models import Breaker, Figure, Webhook, Worker

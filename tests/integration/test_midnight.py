@@ -8,8 +8,7 @@ import pytest
 from flask import Flask
 
 from cerber.db.engines import db
-from cerber.payments import opening
-from cerber.wallets import registry
+from cerber.payments import opening, wallet_choice
 from cerber.wallets.models import Wallet
 from tests.factories import get_wallet, make_merchant, make_wallet
 
@@ -28,6 +27,6 @@ def test_what_came_after_midnight_counts_for_a_choice_that_began_before(
         wallet.received_on, wallet.received_today = date(2026, 11, 25), 60_00
         db.session.commit()
     monkeypatch.setattr(opening, "now", lambda: BEFORE)
-    monkeypatch.setattr(registry, "now", lambda: chosen_at)
+    monkeypatch.setattr(wallet_choice, "now", lambda: chosen_at)
     assert get_wallet(app.test_client(), keys, sum="40.01").status_code == 503
     assert get_wallet(app.test_client(), keys, sum="40").status_code == 200

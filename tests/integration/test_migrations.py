@@ -8,7 +8,9 @@ from flask import Flask
 from flask_migrate import downgrade, upgrade
 from sqlalchemy import inspect, select
 
-from cerber.db.engines import Base, db, reading
+from cerber.db.engines import db
+from cerber.db.tables import Base
+from cerber.db.transactions import reading
 from cerber.payments import decisions
 from cerber.webhooks.models import Webhook
 from tests.factories import make_merchant, make_wallet, open_payment

@@ -13,9 +13,10 @@ from flask import Flask
 from sqlalchemy import insert, select, text, update
 
 from cerber.audit.models import AuditEntry
-from cerber.cli import commands
+from cerber.cli import webhooks as commands
 from cerber.context import now
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
 from cerber.webhooks import resending
 from cerber.webhooks.models import Breaker, Endpoint, Webhook

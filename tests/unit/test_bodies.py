@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from cerber.payments.states import Kind
 from cerber.webhooks import bodies
+from cerber.webhooks.kinds import Kind
 
 
 @pytest.mark.parametrize(

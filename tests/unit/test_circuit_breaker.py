@@ -6,8 +6,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cerber.config import RETRY_SCHEDULE as SCHEDULE
 from cerber.webhooks.worker.circuit_breaker import TRIPS_AT, Breaker, after_failure, distance, put_off
-from cerber.webhooks.worker.retries import SCHEDULE
 
 AT = datetime(2026, 11, 24, 12, tzinfo=UTC)
 MIDDLE = 0.5  # no jitter

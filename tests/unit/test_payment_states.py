@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cerber.errors import CerberError, MoneyReceived, NotPossible, PaymentClosed
-from cerber.payments.states import Cause, Event, Facts, Kind, Status, Step, decide, is_due, possible
+from cerber.payments.states import Cause, Event, Facts, Status, Step, decide, is_due, possible
+from cerber.webhooks.kinds import Kind
 
 PENDING, CONFIRMING, ACCEPT, CANCEL = Status
 MERCHANT, OPERATOR, EXPIRED = Cause

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from cerber.config import RETRY_SCHEDULE as SCHEDULE
 from cerber.webhooks.worker.retries import (
     JITTER,
     LONGEST_RETRY_AFTER,
-    SCHEDULE,
     next_attempt,
     retry_after_seconds,
     speaks_of_endpoint,

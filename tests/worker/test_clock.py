@@ -11,7 +11,7 @@ from flask import Flask
 from sqlalchemy import select
 
 from cerber.context import now
-from cerber.db.engines import reading
+from cerber.db.transactions import reading
 from cerber.webhooks.models import Worker
 from cerber.webhooks.worker.claims import LEASE
 from tests.factories import MerchantKeys

@@ -13,9 +13,11 @@ from standardwebhooks import Webhook as StandardWebhook
 
 from cerber.app import create_app
 from cerber.context import now
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.merchants import accounts
 from cerber.payments import decisions
+from cerber.payments.expiry import expire_due
 from cerber.payments.models import Payment
 from cerber.wallets.models import Wallet
 from cerber.webhooks import resending
@@ -181,7 +183,7 @@ def test_a_worker_is_idle_while_all_that_is_due_waits_for_an_earlier_event(
     counter.statuses = [404]
     decide(app, open_payment(app, keys, callback_url=url), 200_00, 300_00)
     patient = create_app(env | {"CERBER_RETRY_SCHEDULE": "0,600"})
-    worker = Delivery(patient, "test")
+    worker = Delivery(patient, "test", expire_due)
     until(lambda: worker.step(wait=0.05) and attempts(app) == 1)
     assert not any(worker.step(wait=0) for _ in range(5))
     worker.finish()
@@ -217,7 +219,7 @@ def test_sending_an_undelivered_event_again_lets_nothing_overtake_it(
     key = open_payment(app, keys, callback_url=url)
     decide(app, key, 200_00)
     patient = create_app(env | {"CERBER_RETRY_SCHEDULE": "0,2,2,2"})
-    worker = Delivery(patient, "test")
+    worker = Delivery(patient, "test", expire_due)
     until(lambda: worker.step(wait=0.05) and attempts(app) == 1)
     with app.app_context():
         resending.one(db.session.scalars(select(Webhook.id)).one(), "operator:a")

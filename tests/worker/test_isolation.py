@@ -13,7 +13,8 @@ from flask import Flask
 from sqlalchemy import delete, func, insert, select, update
 
 from cerber.context import now
-from cerber.db.engines import db, reading
+from cerber.db.engines import db
+from cerber.db.transactions import reading
 from cerber.webhooks.models import Endpoint, Webhook, WebhookAttempt
 from tests.factories import MerchantKeys, make_merchant
 from tests.receivers import OK, Connection, Receiver

@@ -14,7 +14,7 @@ from sqlalchemy import func, select
 
 from cerber.app import create_app
 from cerber.context import now
-from cerber.db.engines import reading
+from cerber.db.transactions import reading
 from cerber.webhooks.models import Webhook
 from cerber.webhooks.worker import loop, sender
 from tests.conftest import ENV, _dispose, _migrate

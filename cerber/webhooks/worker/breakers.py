@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import delete, insert, or_, select, update
 
 from cerber.context import settings
-from cerber.db.engines import NO_SYNC, db
+from cerber.db.engines import db
+from cerber.db.transactions import NO_SYNC
 from cerber.webhooks.models import Breaker, Endpoint, Webhook
 from cerber.webhooks.worker import circuit_breaker, retries
 

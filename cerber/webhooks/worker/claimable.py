@@ -14,7 +14,9 @@ from sqlalchemy import ColumnElement, Select, and_, bindparam, exists, func, or_
 from sqlalchemy.orm import aliased
 
 from cerber.context import now
-from cerber.db.engines import UTCDateTime, db, read_connection, skips_locked
+from cerber.db.engines import db, skips_locked
+from cerber.db.tables import UTCDateTime
+from cerber.db.transactions import read_connection
 from cerber.merchants.keyring import Signer
 from cerber.merchants.models import Merchant
 from cerber.webhooks.models import Breaker, Endpoint, Webhook

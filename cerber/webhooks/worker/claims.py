@@ -17,7 +17,8 @@ from typing import Any
 from sqlalchemy import and_, insert, or_, select, update
 
 from cerber.context import now, settings
-from cerber.db.engines import NO_SYNC, db, transaction
+from cerber.db.engines import db
+from cerber.db.transactions import NO_SYNC, transaction
 from cerber.webhooks.models import Webhook, WebhookAttempt
 from cerber.webhooks.worker import breakers, claimable, retries, series
 from cerber.webhooks.worker.circuit_breaker import Breaker

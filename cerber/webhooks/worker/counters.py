@@ -21,7 +21,8 @@ from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.orm import aliased
 
 from cerber.context import now
-from cerber.db.engines import OUTAGES, db, reading, transaction
+from cerber.db.engines import db
+from cerber.db.transactions import OUTAGES, reading, transaction
 from cerber.timestamps import age
 from cerber.webhooks.models import Breaker, Figure, Webhook
 from cerber.webhooks.worker import heartbeats, series

@@ -8,7 +8,8 @@ from sqlalchemy import case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from cerber.context import now, settings
-from cerber.db.engines import NO_SYNC, db, reading, transaction
+from cerber.db.engines import db
+from cerber.db.transactions import NO_SYNC, reading, transaction
 from cerber.webhooks.models import Breaker, Webhook, WebhookAttempt, Worker
 from cerber.webhooks.worker import breakers
 from cerber.webhooks.worker.claims import LEASE

@@ -13,6 +13,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.job import Job
@@ -21,14 +22,13 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from cerber.context import now, settings
-from cerber.db.engines import OUTAGES
-from cerber.diagnosis import checks
+from cerber.db import schema
+from cerber.db.transactions import OUTAGES
 from cerber.egress import Egress
 from cerber.errors import Unavailable
 from cerber.merchants import keyring
 from cerber.merchants.keyring import Signer
-from cerber.payments import decisions
-from cerber.payments.states import Kind
+from cerber.webhooks.kinds import Kind
 from cerber.webhooks.worker import claimable, claims, counters, heartbeats
 from cerber.webhooks.worker.agenda import Agenda, Due
 from cerber.webhooks.worker.circuit_breaker import Breaker
@@ -51,8 +51,11 @@ log = logging.getLogger(__name__)
 class Delivery:
     """One worker: what it sends, what came back and is not recorded yet, and what it knows of the endpoints."""
 
-    def __init__(self, app: Flask, name: str, stopping: threading.Event | None = None) -> None:
+    def __init__(
+        self, app: Flask, name: str, expire_due: Callable[[], int], stopping: threading.Event | None = None
+    ) -> None:
         self._app = app
+        self._expire_due = expire_due
         self._stopping = stopping or threading.Event()
         with app.app_context():
             egress = Egress(settings().allow_private_callbacks, settings().egress_proxy)
@@ -94,7 +97,7 @@ class Delivery:
         with self._app.app_context():
             self._beat()
             turned = self._turn(claimable.endpoints() if due.event else [])
-            expired = decisions.expire_due() if due.expiry else 0
+            expired = self._expire_due() if due.expiry else 0
             self._uncounted.hand_in()
         return bool(expired or turned)
 
@@ -247,11 +250,14 @@ class Signals:
         self._came.put(number)
 
 
-def run(app: Flask) -> None:
-    """`flask deliver`: until SIGTERM or SIGINT; then finishes what is in flight."""
+def run(app: Flask, expire_due: Callable[[], int]) -> None:
+    """`flask deliver`: until SIGTERM or SIGINT; then finishes what is in flight.
+
+    `expire_due` is called when a payment is due to expire: the payments' room stands above this one.
+    """
     _check_schema(app)
     signals = Signals()
-    delivery = Delivery(app, _name(), signals.stopping)
+    delivery = Delivery(app, _name(), expire_due, signals.stopping)
     with app.app_context():
         interval = settings().poll_interval
     defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
@@ -266,16 +272,16 @@ def run(app: Flask) -> None:
     end.join(STOPS_WITHIN)
 
 
-def run_once(app: Flask, seconds: float | None) -> None:
+def run_once(app: Flask, expire_due: Callable[[], int], seconds: float | None) -> None:
     """`flask deliver --once`: sends what is due, then returns. `seconds` bounds it; so does SIGTERM or SIGINT."""
     _check_schema(app)
-    Delivery(app, f"{_name()} once", Signals().stopping).run_once(seconds)
+    Delivery(app, f"{_name()} once", expire_due, Signals().stopping).run_once(seconds)
 
 
 def _check_schema(app: Flask) -> None:
     """Or each poll would fail. Raises one of OUTAGES where the database is away."""
     with app.app_context():
-        if not checks.schema_is_current():
+        if not schema.is_current():
             raise Unavailable("The database's schema is not current: run `flask db upgrade`.")
 
 

@@ -9,7 +9,6 @@ import re
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 
-SCHEDULE = (0, 5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200, 86400, 86400, 86400)
 JITTER = 0.2
 LONGEST_RETRY_AFTER = 86400
 

@@ -1,0 +1,74 @@
+"""Merchants and their secrets."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import timedelta
+
+import click
+
+from cerber import signing, timestamps
+from cerber.cli.plain import ACTOR, PlainGroup, checked_id, print_secret, print_table
+from cerber.merchants import accounts
+
+merchant = PlainGroup("merchant", help="Merchants and their secrets.")
+
+
+@merchant.command("add")
+@click.argument("merch_id", callback=checked_id)
+@click.option("--name", default="")
+@click.option("--secrets-stdin", is_flag=True, help="Take both secrets from a JSON object on standard input.")
+def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
+    """Adds a merchant and shows its secrets, once."""
+    given = _given_secrets() if secrets_stdin else None
+    payment, balance = given or (signing.new_secret(), signing.new_secret())
+    accounts.add(merch_id, name, payment, balance, ACTOR)
+    print_secret({"merch_id": merch_id, "payment_secret": payment, "balance_secret": balance})
+
+
+@merchant.command("rotate")
+@click.argument("merch_id")
+@click.argument("kind", type=click.Choice([kind.value for kind in signing.SecretKind]))
+@click.option("--overlap-hours", type=click.FloatRange(0, 720), default=24.0, show_default=True)
+def merchant_rotate(merch_id: str, kind: str, overlap_hours: float) -> None:
+    """Makes a new secret; the old one stays valid for the overlap (0 for a leak)."""
+    rotation = accounts.rotate(merch_id, signing.SecretKind(kind), timedelta(hours=overlap_hours), ACTOR)
+    until = rotation.old_valid_until
+    print_secret(
+        {"merch_id": merch_id, "kind": kind, "secret": rotation.secret, "old_valid_until": timestamps.utc_text(until)}
+    )
+
+
+@merchant.command("block")
+@click.argument("merch_id")
+def merchant_block(merch_id: str) -> None:
+    """Refuses a merchant's requests from the next one on."""
+    accounts.set_blocked(merch_id, ACTOR, blocked=True)
+
+
+@merchant.command("unblock")
+@click.argument("merch_id")
+def merchant_unblock(merch_id: str) -> None:
+    """Lets a merchant's requests in again."""
+    accounts.set_blocked(merch_id, ACTOR, blocked=False)
+
+
+@merchant.command("list")
+@click.option("--json", "as_json", is_flag=True)
+def merchant_list(as_json: bool) -> None:
+    """Lists the merchants."""
+    rows = [
+        {"merch_id": row.merch_id, "name": row.name, "blocked": row.blocked_at is not None}
+        for row in accounts.list_all()
+    ]
+    print_table(rows, as_json)
+
+
+def _given_secrets() -> tuple[str, str]:
+    try:
+        given = json.load(sys.stdin)
+        return str(given["payment_secret"]), str(given["balance_secret"])
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # an AttributeError: it is closed
+        message = 'Standard input must be {"payment_secret": "whsec_…", "balance_secret": "whsec_…"}.'
+        raise click.ClickException(message) from None
