@@ -1,4 +1,4 @@
-"""Which addresses a webhook may go to: contract section 6, as pure functions.
+"""Which addresses and ports a webhook may go to: contract section 6, as pure functions.
 
 The tables are our own, since `ipaddress.is_global` alone lets inside addresses pass: 64:ff9b::7f00:1 (NAT64),
 2002:7f00:1:: (6to4) and the platform address of Azure among them.
@@ -58,6 +58,46 @@ _CLOSED_V6 = tuple(
     )
 )
 
+# From 1024 on: where other things listen than a merchant's web server, and would take a webhook for a command.
+_CLOSED_PORTS = frozenset(
+    {
+        # bad ports of the Fetch standard
+        *(1719, 1720, 1723, 2049, 3659, 4045, 4190, 5060, 5061, 6000, 6566, 6665, 6666, 6667, 6668, 6669, 6679, 6697),
+        10080,
+        # databases and searches: SQL Server, Oracle, Firebird, MySQL, PostgreSQL and its poolers, Db2, MongoDB,
+        # CouchDB, Cassandra, Elasticsearch, Solr, InfluxDB, ClickHouse, Neo4j, ArangoDB
+        *(1433, 1434, 1521, 1522, 1526, 1529, 2483, 2484, 3050, 3306, 33060, 33062, 5432, 5433, 6432, 50000, 27017),
+        *(27018, 27019, 28017, 5984, 6984, 7000, 7001, 9042, 9142, 9160, 9200, 9300, 8983, 8086, 8088, 8123, 7473),
+        *(7474, 7687, 8529),
+        # caches and queues: Redis and its sentinels, Memcached, RabbitMQ, ActiveMQ, NATS, Kafka, ZooKeeper, MQTT
+        *(
+            6379,
+            6380,
+            16379,
+            26379,
+            11211,
+            11214,
+            11215,
+            4369,
+            5671,
+            5672,
+            15672,
+            25672,
+            61613,
+            61616,
+            4222,
+            6222,
+            9092,
+        ),
+        *(2181, 1883, 8883),
+        2525,  # mail by another door
+        # what governs machines: Docker, etcd, Kubernetes, Consul, Vault, Java's RMI and debugger, WinRM
+        *(2375, 2376, 2377, 2379, 2380, 4001, 6443, 10250, 10255, 8500, 8200, 1098, 1099, 5005, 5985, 5986),
+        # proxies, files and screens: SOCKS, Squid, rsync's and iSCSI's neighbours, RDP, VNC
+        *(1080, 3128, 3260, 9418, 3389, 5900, 5901, 5902, 5903),
+    }
+)
+
 _DOTS = str.maketrans("。", ".")  # the one dot of IDNA that NFKC leaves alone
 _NUMBER = re.compile(r"0x[0-9a-f]*|[0-9]+")
 
@@ -67,6 +107,11 @@ def is_public(address: Address) -> bool:
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _CLOSED_V4)
     return address.scope_id is None and address in _OPEN_V6 and not any(address in network for network in _CLOSED_V6)
+
+
+def is_web_port(port: int) -> bool:
+    """Whether a merchant's web server may listen there: 80, 443, and from 1024 on where nothing else is known to."""
+    return port in (80, 443) or (1024 <= port <= 65535 and port not in _CLOSED_PORTS)
 
 
 def literal_address(host: str) -> Address | None:

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
+from decimal import Decimal
 from email.utils import parsedate_to_datetime
 
 FIRST_YEAR, LAST_YEAR = 1970, 2999
+UNIX_FROM = 10**9  # fewer digits are no Unix time: 20261125 read as seconds lies in 1970
 MILLISECONDS_FROM = 10**11  # a Unix time from here on counts milliseconds
 
 _DATE = r"(?:(?P<year>[0-9]{4})-(?P<month>[0-9]{2})-(?P<day>[0-9]{2})"
@@ -19,10 +21,13 @@ _DOTTED = r"|(?P<dday>[0-9]{2})\.(?P<dmonth>[0-9]{2})\.(?P<dyear>[0-9]{4}))"
 _CLOCK = r"(?P<hour>[0-9]{2}):(?P<minute>[0-9]{2})(?::(?P<second>[0-9]{2})(?:\.(?P<fraction>[0-9]+))?)?"
 _ZONE = r"(?P<zone>[Zz]|(?P<sign>[+\- ])(?P<zhour>[0-9]{2}):(?P<zminute>[0-9]{2}))"  # the blank was a `+`
 _FORM = re.compile(rf"{_DATE}{_DOTTED}(?:[Tt ]{_CLOCK}{_ZONE}?)?")
-_UNIX = re.compile(r"[0-9]{1,15}")
-_UNIX_FRACTION = re.compile(r"(?P<whole>[0-9]{1,15})\.[0-9]{1,9}")
+_DIGITS = re.compile(r"[0-9]+")
+_COMPACT = re.compile(r"([0-9]{4})([0-9]{2})([0-9]{2})")
+_UNIX = re.compile(r"[1-9][0-9]{9,14}")
+_UNIX_FRACTION = re.compile(rf"{_UNIX.pattern}\.[0-9]+")
 
-_HELP = "must be a date such as 2026-11-24, 2026-11-24T10:00:00+04:00, 24.11.2026 10:00 or Unix time"
+_HELP = "must be a date such as 2026-11-24, 20261124, 2026-11-24T10:00:00+04:00, 24.11.2026 10:00 or Unix time"
+_NO_UNIX = f"must be a date as YYYYMMDD or Unix time of {UNIX_FROM} or more, where it has digits alone"
 
 
 def parse_start(text: str, zone: tzinfo) -> datetime:
@@ -37,8 +42,8 @@ def parse_end(text: str, zone: tzinfo) -> datetime:
 
 def parse_create_time(text: str, zone: tzinfo) -> datetime | None:
     """A merchant's `create_time` in UTC, or None where it can't be read: a date never costs a sale."""
-    if match := _UNIX_FRACTION.fullmatch(text):
-        return _or_none(lambda: _from_unix(float(text), int(match["whole"])))
+    if _UNIX_FRACTION.fullmatch(text):
+        return _or_none(lambda: _from_unix(text))
     return _or_none(lambda: parse_start(text, zone)) or _or_none(lambda: _from_rfc_2822(text))
 
 
@@ -66,7 +71,10 @@ def _or_none(read: Callable[[], datetime]) -> datetime | None:
 
 def _parse(text: str, zone: tzinfo, *, is_end: bool) -> datetime:
     if _UNIX.fullmatch(text):
-        return _from_unix(int(text), int(text))
+        return _from_unix(text)
+    text = _COMPACT.sub(r"\1-\2-\3", text) if _COMPACT.fullmatch(text) else text
+    if _DIGITS.fullmatch(text):
+        raise ValueError(_NO_UNIX)
     match = _FORM.fullmatch(text)
     if match is None:
         raise ValueError(_HELP)
@@ -120,11 +128,12 @@ def _whole_day(day: date, zone: tzinfo, *, is_end: bool) -> datetime:
     return next_day.astimezone(UTC) - timedelta(microseconds=1)
 
 
-def _from_unix(number: float, whole: int) -> datetime:
-    seconds, unit = divmod(number, 1000) if whole >= MILLISECONDS_FROM else (number, 0)
-    if seconds >= 32_503_680_000:  # the first second of the year 3000
+def _from_unix(text: str) -> datetime:
+    number = Decimal(text)
+    microseconds = int((number * (10**3 if number >= MILLISECONDS_FROM else 10**6)).to_integral_value())
+    if microseconds >= 32_503_680_000 * 10**6:  # the first second of the year 3000
         raise ValueError(f"must lie in the years {FIRST_YEAR} to {LAST_YEAR}")
-    return datetime.fromtimestamp(0, UTC) + timedelta(seconds=seconds, milliseconds=unit)
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=microseconds)
 
 
 def _from_rfc_2822(text: str) -> datetime:

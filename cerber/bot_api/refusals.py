@@ -25,6 +25,7 @@ log = logging.getLogger(__name__)
 def init_app(app: Flask) -> None:
     """Serves the merchants' API, its refusals included."""
     app.before_request(_refuse_size)
+    app.after_request(_keep_nowhere)
     app.register_error_handler(400, _routing("bad_request", "The request can't be read: check its Host header."))
     app.register_error_handler(404, _routing("not_found", "There is no such call."))
     app.register_error_handler(405, _routing("method_not_allowed", "This call takes another method."))
@@ -40,6 +41,13 @@ def _refuse_size() -> Response | None:
         return None
     _drain()
     return problems.answer("too_large", f"A request may have at most {LARGEST} bytes.")
+
+
+def _keep_nowhere(response: Response) -> Response:
+    """No browser and no proxy keeps what the API answers, its refusals included."""
+    if request.path.startswith("/bot_api"):
+        response.headers["Cache-Control"] = "no-store"
+    return response
 
 
 @blueprint.before_request

@@ -93,7 +93,7 @@ def get_wallet(fields: Fields, circumstances: Circumstances) -> Opening:
     read.optional("status", _one_of("pending"))
     callback_url = read.required("callback_url", _callback_url(circumstances))
     read.required("merch_id", _identifier)
-    create_time_text = read.required("create_time", _identifier)
+    create_time_text = read.required("create_time", _create_time)
     read.done()
     assert payment_id and user_wallet and amount and callback_url and create_time_text  # noqa: S101, PT018 - for mypy
     create_time = timestamps.parse_create_time(create_time_text, circumstances.zone)
@@ -156,6 +156,11 @@ def usable(fields: Fields, name: str) -> str | None:
 def _identifier(value: object) -> str:
     """A JSON integer does too, as its text."""
     return identifiers.identifier(_string(value))
+
+
+def _create_time(value: object) -> str:
+    """Any JSON number does, as its text."""
+    return identifiers.identifier(str(value) if isinstance(value, Fraction) else _string(value))
 
 
 def _text(value: object) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-from cerber.addresses import is_public, literal_address
+from cerber.addresses import is_public, is_web_port, literal_address
 
 MAX_LENGTH = 2048
 DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -69,6 +69,10 @@ def parse_callback_url(text: str, *, own_host: tuple[str, int] | None, allow_pri
         raise ValueError("must not lead back to this gateway; give the address of your own server")
     if not allow_private:
         _refuse_inside(match["host"].lower(), url.host)
+        if not is_web_port(url.port):
+            raise ValueError(
+                "must have the port 80, 443, or one from 1024 on that no other kind of service is known by"
+            )
     return url
 
 
