@@ -18,8 +18,8 @@ from sqlalchemy.engine import make_url
 from cerber.app import create_app
 from cerber.db.engines import db
 from cerber.db.tables import Base
-from tests.factories import MerchantKeys, make_merchant, make_wallet
-from tests.shop import Shop, open_shop
+from tests.support.factories import MerchantKeys, make_merchant, make_wallet
+from tests.support.shop import Shop, open_shop
 
 MYSQL = os.environ.get("CERBER_TEST_MYSQL_URL", "mysql+pymysql://root@127.0.0.1:3306/")
 ENV = {

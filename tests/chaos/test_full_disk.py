@@ -26,9 +26,9 @@ from cerber.app import create_app
 from cerber.db.engines import db
 from tests.chaos.test_outages import assert_unavailable, calls, state
 from tests.conftest import ENV, _dispose
-from tests.factories import MerchantKeys, make_merchant, make_wallet, open_payment
-from tests.shop import Shop, open_shop
-from tests.workers import attempts, breaker, decide, end_leases, states, stop, until, webhooks, worker
+from tests.support.factories import MerchantKeys, make_merchant, make_wallet, open_payment
+from tests.support.shop import Shop, open_shop
+from tests.support.workers import attempts, breaker, decide, end_leases, states, stop, until, webhooks, worker
 
 ROOM = "2m"  # of the small file system
 PAGE = 4096  # bytes: neither a record of the write-ahead log nor a page of the database fits in

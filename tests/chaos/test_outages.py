@@ -29,8 +29,8 @@ from cerber.payments.states import OPEN
 from cerber.wallets.models import Wallet
 from cerber.webhooks.models import Webhook
 from tests.conftest import ENV, _dispose, _empty, _migrate
-from tests.factories import MerchantKeys, call, get_wallet, make_merchant, make_wallet, open_payment, payment
-from tests.mariadb_server import Server, private_server
+from tests.support.factories import MerchantKeys, call, get_wallet, make_merchant, make_wallet, open_payment, payment
+from tests.support.mariadb_server import Server, private_server
 
 PASSWORD = "correct horse battery"
 BUSY = 1  # seconds that the database itself waits for a lock here, in place of BUSY_SECONDS

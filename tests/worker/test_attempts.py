@@ -17,10 +17,10 @@ from cerber.context import now
 from cerber.webhooks.models import WebhookAttempt
 from cerber.webhooks.worker import heartbeats
 from tests.conftest import _dispose
-from tests.factories import MerchantKeys, open_payment
 from tests.receivers import Authority, Connection, Receiver, Script
-from tests.shop import Shop
-from tests.workers import attempts, change, changed_worker, decide, put, webhooks, worker
+from tests.support.factories import MerchantKeys, open_payment
+from tests.support.shop import Shop
+from tests.support.workers import attempts, change, changed_worker, decide, put, webhooks, worker
 
 ONE_TRY = {"CERBER_RETRY_SCHEDULE": "0,600"}
 # A resolver that says at once that there is no such name, and less patience: 1 s for an attempt.

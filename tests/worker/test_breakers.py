@@ -14,9 +14,9 @@ from cerber.context import now
 from cerber.webhooks import resending
 from cerber.webhooks.models import Breaker, Webhook
 from cerber.webhooks.worker import heartbeats
-from tests.factories import MerchantKeys, open_payment
-from tests.shop import Shop, open_shop
-from tests.workers import (
+from tests.support.factories import MerchantKeys, open_payment
+from tests.support.shop import Shop, open_shop
+from tests.support.workers import (
     attempts,
     breaker,
     change,

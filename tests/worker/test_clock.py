@@ -14,9 +14,9 @@ from cerber.context import now
 from cerber.db.transactions import reading
 from cerber.webhooks.models import Worker
 from cerber.webhooks.worker.claims import LEASE
-from tests.factories import MerchantKeys
-from tests.shop import Shop, open_shop
-from tests.workers import attempts, changed_worker, fill, named, put, states, stop, until, webhooks
+from tests.support.factories import MerchantKeys
+from tests.support.shop import Shop, open_shop
+from tests.support.workers import attempts, changed_worker, fill, named, put, states, stop, until, webhooks
 
 HOUR = timedelta(hours=1)
 SCHEDULE = {"CERBER_RETRY_SCHEDULE": "0,1,1", "CERBER_DELIVERY_THREADS": "8"}

@@ -23,9 +23,9 @@ from cerber.wallets.models import Wallet
 from cerber.webhooks import resending
 from cerber.webhooks.models import Webhook, WebhookAttempt, Worker
 from cerber.webhooks.worker.loop import Delivery
-from tests.factories import MerchantKeys, call, open_payment, payment
-from tests.shop import Shop
-from tests.workers import changed_worker, decide, end_leases, fill, states, until, worker
+from tests.support.factories import MerchantKeys, call, open_payment, payment
+from tests.support.shop import Shop
+from tests.support.workers import changed_worker, decide, end_leases, fill, states, until, worker
 
 
 def test_a_webhook_arrives_signed_in_both_ways_and_in_order(

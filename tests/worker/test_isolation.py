@@ -16,10 +16,10 @@ from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.webhooks.models import Endpoint, Webhook, WebhookAttempt
-from tests.factories import MerchantKeys, make_merchant
 from tests.receivers import OK, Connection, Receiver
-from tests.shop import Shop, open_shop
-from tests.workers import change, fill, named, put, states, until, worker
+from tests.support.factories import MerchantKeys, make_merchant
+from tests.support.shop import Shop, open_shop
+from tests.support.workers import change, fill, named, put, states, until, worker
 
 THREADS = 8
 FEW = 2

@@ -18,10 +18,10 @@ from cerber.db.transactions import reading
 from cerber.webhooks.models import Webhook
 from cerber.webhooks.worker import loop, sender
 from tests.conftest import ENV, _dispose, _migrate
-from tests.factories import MerchantKeys, make_merchant
-from tests.mariadb_server import Server, private_server
-from tests.shop import Shop
-from tests.workers import (
+from tests.support.factories import MerchantKeys, make_merchant
+from tests.support.mariadb_server import Server, private_server
+from tests.support.shop import Shop
+from tests.support.workers import (
     STOPS_WITHIN,
     attempts,
     changed_worker,

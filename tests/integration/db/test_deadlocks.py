@@ -1,0 +1,71 @@
+"""MySQL breaks a deadlock by undoing one of two transactions: that one runs again, and its caller sees nothing."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from time import monotonic, sleep
+
+import pytest
+from flask import Flask
+from sqlalchemy import Connection, select, text, update
+
+from cerber.db.engines import db
+from cerber.db.transactions import reading, transaction
+from cerber.wallets.models import Wallet
+from tests.support.factories import make_wallet
+
+_WAITING = text("SELECT trx_state FROM information_schema.innodb_trx WHERE trx_mysql_thread_id = :id")
+
+
+@pytest.fixture
+def rows(app: Flask) -> list[str]:
+    """Two wallets to take in opposite orders, and some more that give one of the two transactions more weight."""
+    return [make_wallet(app) for _ in range(20)]
+
+
+def label(connection: Connection, number: str, said: str) -> None:
+    connection.execute(update(Wallet).filter_by(number=number).values(label=said))
+
+
+def wait_until_it_waits(connection_id: int) -> None:
+    ends = monotonic() + 10
+    with reading() as session:
+        while session.scalar(_WAITING, {"id": connection_id}) != "LOCK WAIT":
+            assert monotonic() < ends, "the other transaction never came to wait"
+            sleep(0.01)  # between two looks
+
+
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)  # SQLite has one lock, and no deadlocks
+@pytest.mark.parametrize("nested", [False, True])
+def test_the_one_that_is_undone_runs_again(app: Flask, rows: list[str], nested: bool) -> None:
+    first, second, *others = rows
+    runs: list[int] = []
+    taken: list[Future[None]] = []
+    with app.app_context(), db.engine.connect() as other, ThreadPoolExecutor(1) as pool:
+        for number in (second, *others):  # MySQL undoes the transaction that wrote less
+            label(other, number, "other")
+        other_id = other.scalar(text("SELECT CONNECTION_ID()"))
+
+        def take_the_first() -> None:
+            label(other, first, "other")
+            other.commit()
+
+        @transaction
+        def take_both() -> None:
+            runs.append(len(runs))
+            label(db.session.connection(), first, "ours")
+            if runs == [0]:
+                taken.append(pool.submit(take_the_first))
+                wait_until_it_waits(other_id)
+            if not nested:
+                label(db.session.connection(), second, "ours")
+                return
+            with db.session.begin_nested():
+                label(db.session.connection(), second, "ours")
+
+        take_both()
+        taken[0].result(10)
+        with reading() as session:
+            labels = dict(session.execute(select(Wallet.number, Wallet.label)).all())
+    assert runs == [0, 1]
+    assert [labels[number] for number in rows] == ["ours", "ours"] + ["other"] * len(others)
