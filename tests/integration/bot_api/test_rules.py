@@ -17,7 +17,7 @@ from cerber.db.transactions import reading
 from cerber.payments.models import Payment
 from cerber.timestamps import utc_text
 from tests.conftest import _dispose
-from tests.factories import CALLBACK, MerchantKeys, call, get_wallet, open_payment, send
+from tests.support.factories import CALLBACK, MerchantKeys, call, get_wallet, open_payment, send
 
 
 @pytest.fixture
