@@ -21,7 +21,7 @@ merchant = PlainGroup("merchant", help="Merchants and their secrets.")
 @click.option("--secrets-stdin", is_flag=True, help="Take both secrets from a JSON object on standard input.")
 def merchant_add(merch_id: str, name: str, secrets_stdin: bool) -> None:
     """Adds a merchant and shows its secrets, once."""
-    given = _given_secrets() if secrets_stdin else None
+    given = given_secrets() if secrets_stdin else None
     payment, balance = given or (signing.new_secret(), signing.new_secret())
     accounts.add(merch_id, name, payment, balance, ACTOR)
     print_secret({"merch_id": merch_id, "payment_secret": payment, "balance_secret": balance})
@@ -65,7 +65,8 @@ def merchant_list(as_json: bool) -> None:
     print_table(rows, as_json)
 
 
-def _given_secrets() -> tuple[str, str]:
+def given_secrets() -> tuple[str, str]:
+    """A merchant's payment and balance secret, out of a JSON object on standard input."""
     try:
         given = json.load(sys.stdin)
         return str(given["payment_secret"]), str(given["balance_secret"])
