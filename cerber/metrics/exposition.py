@@ -8,7 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from cerber.failures import Failure
+from cerber.webhooks.client.failures import Failure
 from cerber.webhooks.kinds import Kind
 from cerber.webhooks.worker import series
 from cerber.webhooks.worker.counters import Snapshot

@@ -1,6 +1,6 @@
 """What a `callback_url` may look like: contract sections 1 and 6, as far as the URL itself shows it.
 
-Nothing is looked up here. What a name leads to is checked at each attempt, by `cerber.egress`.
+Nothing is looked up here. What a name leads to is checked at each attempt, by `cerber.webhooks.client`.
 """
 
 from __future__ import annotations

@@ -23,10 +23,10 @@ from typing import Any
 
 from flask import Flask
 
-from cerber import egress
 from cerber.app import create_app
 from cerber.config import ROOT
 from cerber.payments.expiry import expire_due
+from cerber.webhooks.client import client
 from cerber.webhooks.worker import loop
 
 
@@ -102,7 +102,7 @@ def _work(app: Flask) -> None:
     try:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())  # the answers to commands are not its own
         os.dup2(os.open(os.devnull, os.O_RDONLY), sys.stdin.fileno())
-        egress._HEADERS["User-Agent"] = f"{egress.USER_AGENT} {os.getpid()}"
+        client._HEADERS["User-Agent"] = f"{client.USER_AGENT} {os.getpid()}"
         loop.run(app, expire_due)
         status = 0
     except BaseException:

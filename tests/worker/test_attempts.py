@@ -32,7 +32,7 @@ def resolver(host, *arguments, **more):
         raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
     return real(host, *arguments, **more)
 socket.getaddrinfo = resolver
-loop.Egress = functools.partial(loop.Egress, total_timeout=1.0)
+loop.Client = functools.partial(loop.Client, total_timeout=1.0)
 """
 
 

@@ -174,7 +174,7 @@ def test_time_outs_trip_it_too(app: Flask, env: dict[str, str], keys: MerchantKe
     counter, url = shop
     counter.gate.clear()
     fill(app, keys, url, 8)
-    hasty = "import functools\nloop.Egress = functools.partial(loop.Egress, total_timeout=0.3)"
+    hasty = "import functools\nloop.Client = functools.partial(loop.Client, total_timeout=0.3)"
     with changed_worker(env | SLOW, hasty) as process:
         row = until(lambda: held(app))
         assert row.why == "no answer in time"

@@ -24,10 +24,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from cerber.context import now, settings
 from cerber.db import schema
 from cerber.db.transactions import OUTAGES
-from cerber.egress import Egress
 from cerber.errors import Unavailable
 from cerber.merchants import keyring
 from cerber.merchants.keyring import Signer
+from cerber.webhooks.client import Client
 from cerber.webhooks.kinds import Kind
 from cerber.webhooks.worker import claimable, claims, counters, heartbeats
 from cerber.webhooks.worker.agenda import Agenda, Due
@@ -58,8 +58,8 @@ class Delivery:
         self._expire_due = expire_due
         self._stopping = stopping or threading.Event()
         with app.app_context():
-            egress = Egress(settings().allow_private_callbacks, settings().egress_proxy)
-            self._sender = Sender(settings().delivery_threads, egress)
+            client = Client(settings().allow_private_callbacks, settings().egress_proxy)
+            self._sender = Sender(settings().delivery_threads, client)
             self._agenda = Agenda()
             self._worker = heartbeats.start(name)
         self._returned = Returned()

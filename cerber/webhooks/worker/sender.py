@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from cerber.context import now
-from cerber.egress import Attempt, Egress, Failure
+from cerber.webhooks.client import Attempt, Client, Failure
 from cerber.webhooks.worker.claims import Claim, Outcome
 from cerber.webhooks.worker.dispatcher import Given, Lanes, Wish
 
@@ -39,9 +39,9 @@ class Returned:
 class Sender:
     """Threads, their lanes, and the door out."""
 
-    def __init__(self, threads: int, egress: Egress) -> None:
+    def __init__(self, threads: int, client: Client) -> None:
         self.in_flight = 0  # letters that have not come back yet, waiting ones too
-        self._egress = egress
+        self._egress = client
         self._lanes: Lanes[Letter] = Lanes(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="send")
         self._back: queue.SimpleQueue[Outcome | Claim] = queue.SimpleQueue()

@@ -8,8 +8,9 @@ from email.utils import format_datetime
 
 import pytest
 
-from cerber.egress import ANSWER_KEPT, Failure
-from tests.egress.kit import Listen, Post, head, raw
+from cerber.webhooks.client import Failure
+from cerber.webhooks.client.client import ANSWER_KEPT
+from tests.integration.webhooks.client.kit import Listen, Post, head, raw
 from tests.receivers import OK, answering
 
 

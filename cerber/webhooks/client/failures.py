@@ -37,7 +37,7 @@ _TOLD_BY_ROUTERS = {getattr(errno, name) for name in _ICMP if hasattr(errno, nam
 
 
 class AttemptFailed(Exception):
-    """No answer came. No OSError, so that requests hands it on as it is. `detail` is short and printable."""
+    """No answer came. No OSError, so that urllib3 hands it on as it is. `detail` is short and printable."""
 
     def __init__(self, failure: Failure, detail: str) -> None:
         self.failure = failure

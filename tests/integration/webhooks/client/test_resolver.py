@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from cerber import lookups
-from cerber.egress import Failure
-from tests.egress.kit import BODY, HEADERS, SLACK, TOTAL, Open, Resolver
+from cerber.webhooks.client import Failure
+from cerber.webhooks.client import resolver as resolver_module
+from tests.integration.webhooks.client.kit import BODY, HEADERS, SLACK, TOTAL, Open, Resolver
 
 
 def test_a_name_that_doesnt_exist_is_a_failure_of_the_endpoint(door: Open, resolver: Resolver) -> None:
@@ -26,22 +26,22 @@ def test_a_silent_resolver_is_ours_until_it_answers_for_others(
 ) -> None:
     resolver.answers("silent.example.com", socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution"))
     resolver.answers("shop.example.com", ["8.8.8.8"])
-    egress = door()
-    assert egress.post("http://silent.example.com/", BODY, HEADERS).failure is Failure.own_dns
-    assert egress.post("http://shop.example.com/", BODY, HEADERS).failure is Failure.refused
-    assert egress.post("http://silent.example.com/", BODY, HEADERS).failure is Failure.dns
+    client = door()
+    assert client.post("http://silent.example.com/", BODY, HEADERS).failure is Failure.own_dns
+    assert client.post("http://shop.example.com/", BODY, HEADERS).failure is Failure.refused
+    assert client.post("http://silent.example.com/", BODY, HEADERS).failure is Failure.dns
     resolver.answers("silent.example.com", ["8.8.8.8"], socket.gaierror(socket.EAI_AGAIN, "Temporary failure"))
-    assert egress.post("http://silent.example.com/", BODY, HEADERS).failure is Failure.refused
-    assert egress.post("http://silent.example.com/", BODY, HEADERS).failure is Failure.own_dns
+    assert client.post("http://silent.example.com/", BODY, HEADERS).failure is Failure.refused
+    assert client.post("http://silent.example.com/", BODY, HEADERS).failure is Failure.own_dns
     assert len(connects) == 2
 
 
 def test_a_hanging_lookup_ends_at_the_deadline_and_holds_one_thread(door: Open, resolver: Resolver) -> None:
     release = threading.Event()
     resolver.answers("hangs.example.com", lambda: release.wait(10) and ["127.0.0.1"])
-    egress = door(total_timeout=TOTAL)
+    client = door(total_timeout=TOTAL)
     with ThreadPoolExecutor(8) as pool:
-        attempts = list(pool.map(lambda _: egress.post("http://hangs.example.com/", BODY, HEADERS), range(8)))
+        attempts = list(pool.map(lambda _: client.post("http://hangs.example.com/", BODY, HEADERS), range(8)))
     assert {attempt.failure for attempt in attempts} == {Failure.own_dns}
     assert all(TOTAL <= attempt.seconds < TOTAL + SLACK for attempt in attempts)
     assert resolver.asked == ["hangs.example.com"]
@@ -50,9 +50,9 @@ def test_a_hanging_lookup_ends_at_the_deadline_and_holds_one_thread(door: Open, 
 
 def test_a_lookup_that_is_over_is_asked_anew(door: Open, resolver: Resolver, connects: list[Any]) -> None:
     resolver.answers("shop.example.com", ["8.8.8.8"], ["9.9.9.9"])
-    egress = door()
-    egress.post("http://shop.example.com/", BODY, HEADERS)
-    egress.post("http://shop.example.com/", BODY, HEADERS)
+    client = door()
+    client.post("http://shop.example.com/", BODY, HEADERS)
+    client.post("http://shop.example.com/", BODY, HEADERS)
     assert connects == [("8.8.8.8", 80), ("9.9.9.9", 80)]
 
 
@@ -71,12 +71,14 @@ def test_a_resolver_that_gets_no_socket_is_ours(door: Open, resolver: Resolver) 
 
 
 def test_names_remembered_as_silent_are_bounded(
-    door: Open, resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+    door: Open, resolver: Resolver, connects: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(lookups, "MOST_SILENT", 3)
-    egress = door()
+    monkeypatch.setattr(resolver_module, "MOST_SILENT", 3)
+    client = door()
     for number in range(10):
         resolver.answers(f"{number}.example.com", socket.gaierror(socket.EAI_AGAIN, "Temporary failure"))
-        egress.post(f"http://{number}.example.com/", BODY, HEADERS)
-    assert list(egress._common.lookups._silent_since) == ["7.example.com", "8.example.com", "9.example.com"]
-    assert egress._common.lookups._running == {}
+        client.post(f"http://{number}.example.com/", BODY, HEADERS)
+    resolver.answers("shop.example.com", ["8.8.8.8"])
+    assert client.post("http://shop.example.com/", BODY, HEADERS).failure is Failure.refused
+    silent = {n: client.post(f"http://{n}.example.com/", BODY, HEADERS).failure for n in (9, 8, 7, 6, 0)}
+    assert silent == dict.fromkeys((9, 8, 7), Failure.dns) | dict.fromkeys((6, 0), Failure.own_dns)

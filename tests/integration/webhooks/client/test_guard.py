@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cerber.egress import Failure
 from cerber.webhooks.callback_urls import parse_callback_url
-from tests.egress.kit import BODY, HEADERS, Listen, Open, Resolver
+from cerber.webhooks.client import Failure
 from tests.inside import SPELLINGS
+from tests.integration.webhooks.client.kit import BODY, HEADERS, Listen, Open, Resolver
 from tests.receivers import OK, answering
 
 INSIDE = """
@@ -50,19 +50,19 @@ def test_a_name_that_leads_inside_is_blocked(
     resolver.answers(
         "shop.example.com", [address], ["8.8.8.8", address], [address, "8.8.8.8"], ["2606:4700::1", address]
     )
-    egress = door(allow_private=False)
+    client = door(allow_private=False)
     for _ in range(4):
-        assert egress.post("https://shop.example.com/", BODY, HEADERS).failure is Failure.blocked_address
+        assert client.post("https://shop.example.com/", BODY, HEADERS).failure is Failure.blocked_address
     assert connects == []
 
 
 def test_the_checked_address_is_the_connected_one(door: Open, resolver: Resolver, connects: list[Any]) -> None:
     resolver.answers("shop.example.com", ["8.8.8.8"], ["127.0.0.1"])
-    egress = door(allow_private=False)
-    assert egress.post("http://shop.example.com:8080/", BODY, HEADERS).failure is Failure.refused
+    client = door(allow_private=False)
+    assert client.post("http://shop.example.com:8080/", BODY, HEADERS).failure is Failure.refused
     assert connects == [("8.8.8.8", 8080)]
     assert resolver.asked == ["shop.example.com"]
-    assert egress.post("http://shop.example.com:8080/", BODY, HEADERS).failure is Failure.blocked_address
+    assert client.post("http://shop.example.com:8080/", BODY, HEADERS).failure is Failure.blocked_address
     assert connects == [("8.8.8.8", 8080)]
 
 

@@ -9,8 +9,8 @@ from contextlib import ExitStack, contextmanager
 
 import pytest
 
-from cerber.egress import Failure
-from tests.egress.kit import BODY, HEADERS, SLACK, Listen, Open, Resolver
+from cerber.webhooks.client import Failure
+from tests.integration.webhooks.client.kit import BODY, HEADERS, SLACK, Listen, Open, Resolver
 from tests.receivers import OK, Authority, answering
 
 
@@ -45,9 +45,9 @@ def test_a_dead_address_leaves_time_for_the_next(
 ) -> None:
     receiver = listen(answering(OK), tls=authority.server("shop.example.com"))
     resolver.answers("shop.example.com", ["127.0.0.2", "127.0.0.1"])
-    egress = door(connect_timeout=1.6, ca_file=str(authority.ca_file))
+    client = door(connect_timeout=1.6, ca_file=str(authority.ca_file))
     with full_queue("127.0.0.2", receiver.port):
-        attempt = egress.post(f"https://shop.example.com:{receiver.port}/", BODY, HEADERS)
+        attempt = client.post(f"https://shop.example.com:{receiver.port}/", BODY, HEADERS)
     assert attempt.failure is None
     assert 0.8 <= attempt.seconds < 1.6
 

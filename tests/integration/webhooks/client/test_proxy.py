@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cerber.egress import Egress, Failure
-from tests.egress.kit import BODY, HEADERS, SLACK, TOTAL, Listen, Open, Resolver, head, raw
+from cerber.webhooks.client import Client, Failure
+from tests.integration.webhooks.client.kit import BODY, HEADERS, SLACK, TOTAL, Listen, Open, Resolver, head, raw
 from tests.receivers import OK, Authority, Connection, Script, answering
 
 
@@ -30,9 +30,9 @@ def proxy_script(tunnel: bytes = b"HTTP/1.1 200 Connected\r\n\r\n", tls: Any = N
 
 def test_http_goes_through_the_proxy_whole(listen: Listen, door: Open, resolver: Resolver) -> None:
     proxy = listen(answering(OK))
-    egress = door(allow_private=False, proxy=f"http://user:secret@127.0.0.1:{proxy.port}")
+    client = door(allow_private=False, proxy=f"http://user:secret@127.0.0.1:{proxy.port}")
     for _ in range(2):
-        assert egress.post("http://shop.example.com/hook?x=1", BODY, HEADERS).failure is None
+        assert client.post("http://shop.example.com/hook?x=1", BODY, HEADERS).failure is None
     assert proxy.requests[0].startswith(b"POST http://shop.example.com:80/hook?x=1 HTTP/1.1\r\n")
     assert b"Proxy-Authorization: Basic dXNlcjpzZWNyZXQ=" in proxy.requests[1]
     assert proxy.connections == 1
@@ -43,23 +43,23 @@ def test_https_goes_through_a_tunnel_and_is_held_to_the_name(
     listen: Listen, door: Open, authority: Authority
 ) -> None:
     proxy = listen(proxy_script(tls=authority.server("shop.example.com")))
-    egress = door(False, proxy=f"http://user:secret@127.0.0.1:{proxy.port}", ca_file=str(authority.ca_file))
+    client = door(False, proxy=f"http://user:secret@127.0.0.1:{proxy.port}", ca_file=str(authority.ca_file))
     for _ in range(2):
-        assert egress.post("https://shop.example.com/hook", BODY, HEADERS).failure is None
+        assert client.post("https://shop.example.com/hook", BODY, HEADERS).failure is None
     connect, *inner = proxy.requests
     assert connect.startswith(b"CONNECT shop.example.com:443 HTTP/1.")
     assert b"Basic dXNlcjpzZWNyZXQ=" in connect
     assert len(inner) == 2
     assert all(request.startswith(b"POST /hook HTTP/1.1\r\nHost: shop.example.com\r\n") for request in inner)
     assert not any(b"Proxy-Authorization" in request for request in inner)
-    assert egress.post("https://other.example.com/", BODY, HEADERS).failure is Failure.tls
+    assert client.post("https://other.example.com/", BODY, HEADERS).failure is Failure.tls
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "0x7f.1", "[::ffff:10.0.0.1]", "localhost", "db.internal"])
 def test_the_guard_sees_the_url_where_there_is_a_proxy(listen: Listen, door: Open, host: str) -> None:
     proxy = listen(answering(OK))
-    egress = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}")
-    assert egress.post(f"http://{host}/", BODY, HEADERS).failure is Failure.blocked_address
+    client = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}")
+    assert client.post(f"http://{host}/", BODY, HEADERS).failure is Failure.blocked_address
     assert proxy.connections == 0
 
 
@@ -87,14 +87,14 @@ def test_a_tunnel_refused_is_ours_unless_the_receiver_was_away(
     listen: Listen, door: Open, answer: str, failure: Failure
 ) -> None:
     proxy = listen(proxy_script(tunnel=head(answer, "Content-Length: 0")))
-    egress = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}")
-    assert egress.post("https://shop.example.com/", BODY, HEADERS).failure is failure
+    client = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}")
+    assert client.post("https://shop.example.com/", BODY, HEADERS).failure is failure
 
 
 def test_a_proxy_that_wants_a_password_is_ours(listen: Listen, door: Open) -> None:
     proxy = listen(answering(head("407 Proxy Authentication Required", "Content-Length: 0")))
-    egress = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}")
-    assert egress.post("http://shop.example.com/", BODY, HEADERS).failure is Failure.own_side
+    client = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}")
+    assert client.post("http://shop.example.com/", BODY, HEADERS).failure is Failure.own_side
 
 
 @pytest.mark.parametrize(
@@ -102,18 +102,18 @@ def test_a_proxy_that_wants_a_password_is_ours(listen: Listen, door: Open) -> No
 )
 def test_a_proxy_that_cant_be_used_is_refused_at_the_start(proxy: str) -> None:
     with pytest.raises(ValueError, match="http://host:port"):
-        Egress(allow_private=False, proxy=proxy)
+        Client(allow_private=False, proxy=proxy)
 
 
 def test_a_proxy_that_hangs_ends_at_the_deadline(listen: Listen, door: Open) -> None:
     proxy = listen(lambda connection: connection.hang())
-    egress = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}", total_timeout=TOTAL)
+    client = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}", total_timeout=TOTAL)
     start = time.monotonic()
-    assert egress.post("https://shop.example.com/", BODY, HEADERS).failure is Failure.timeout
+    assert client.post("https://shop.example.com/", BODY, HEADERS).failure is Failure.timeout
     assert time.monotonic() - start < TOTAL + SLACK
 
 
 def test_a_proxy_that_speaks_no_http_is_ours(listen: Listen, door: Open) -> None:
     proxy = listen(raw(b"SSH-2.0-OpenSSH_9.6\r\n"))
-    egress = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}")
-    assert egress.post("https://shop.example.com/", BODY, HEADERS).failure is Failure.own_side
+    client = door(allow_private=False, proxy=f"http://127.0.0.1:{proxy.port}")
+    assert client.post("https://shop.example.com/", BODY, HEADERS).failure is Failure.own_side

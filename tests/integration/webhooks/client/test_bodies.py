@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from cerber.egress import ANSWER_KEPT
-from tests.egress.kit import BODY, HEADERS, PATIENCE, SLACK, TOTAL, Listen, Open, Post, head, raw
+from cerber.webhooks.client.client import ANSWER_KEPT
+from tests.integration.webhooks.client.kit import BODY, HEADERS, PATIENCE, SLACK, TOTAL, Listen, Open, Post, head, raw
 from tests.receivers import Connection
 
 BODIES = {

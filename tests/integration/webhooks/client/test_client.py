@@ -8,10 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from cerber import egress as egress_module
 from cerber.config import ROOT
-from cerber.sockets import PlainSocket
-from tests.egress.kit import BODY, HEADERS, Listen, Open, Post, head
+from cerber.webhooks.client import client as client_module
+from tests.integration.webhooks.client.kit import BODY, HEADERS, Listen, Open, Post, head
 from tests.receivers import OK, answering
 
 
@@ -24,7 +23,7 @@ def test_the_request_is_what_was_asked_for(listen: Listen, post: Post) -> None:
     assert set(lines.decode().split("\r\n")) == {
         "POST /hook HTTP/1.1",
         f"Host: 127.0.0.1:{receiver.port}",
-        f"User-Agent: {egress_module.USER_AGENT}",
+        f"User-Agent: {client_module.USER_AGENT}",
         "Accept: */*",
         "Accept-Encoding: identity",
         "Content-Type: application/json",
@@ -36,14 +35,14 @@ def test_the_request_is_what_was_asked_for(listen: Listen, post: Post) -> None:
 def test_headers_and_body_leave_in_one_piece(listen: Listen, post: Post, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[bytes] = []
     real = socket.socket.sendall
+    receiver = listen(answering(OK))
 
     def sendall(sock: socket.socket, data: bytes) -> None:
-        if isinstance(sock, PlainSocket):
+        if sock.getpeername()[1] == receiver.port:
             sent.append(bytes(data))
         real(sock, data)
 
     monkeypatch.setattr(socket.socket, "sendall", sendall)
-    receiver = listen(answering(OK))
     assert post(receiver).failure is None
     assert sent == receiver.requests
 
@@ -57,7 +56,7 @@ def test_path_and_query_are_sent_as_they_are(listen: Listen, door: Open) -> None
 
 def test_the_user_agent_names_the_version() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
-    assert f"Cerber/{project['project']['version']}" == egress_module.USER_AGENT
+    assert f"Cerber/{project['project']['version']}" == client_module.USER_AGENT
 
 
 def test_a_header_that_would_break_the_request_is_refused(listen: Listen, door: Open) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cerber.egress import Egress
-from tests.egress.kit import BODY, HEADERS, PATIENCE, TOTAL, Listen, Open, Post, Resolver
+from cerber.webhooks.client import Client
+from tests.integration.webhooks.client.kit import BODY, HEADERS, PATIENCE, TOTAL, Listen, Open, Post, Resolver
 from tests.receivers import Authority, Receiver, Script
 
 
@@ -28,27 +28,27 @@ def listen() -> Iterator[Listen]:
 
 @pytest.fixture
 def door() -> Iterator[Open]:
-    doors: list[Egress] = []
+    doors: list[Client] = []
 
-    def start(allow_private: bool = True, **more: Any) -> Egress:
-        doors.append(Egress(allow_private, **{"connect_timeout": PATIENCE, "total_timeout": PATIENCE, **more}))
+    def start(allow_private: bool = True, **more: Any) -> Client:
+        doors.append(Client(allow_private, **{"connect_timeout": PATIENCE, "total_timeout": PATIENCE, **more}))
         return doors[-1]
 
     yield start
-    for egress in doors:
-        egress.close()
+    for client in doors:
+        client.close()
 
 
 @pytest.fixture
 def post(door: Open) -> Post:
-    egress = door()
-    return lambda receiver: egress.post(receiver.url, BODY, HEADERS)
+    client = door()
+    return lambda receiver: client.post(receiver.url, BODY, HEADERS)
 
 
 @pytest.fixture
 def post_hurriedly(door: Open) -> Post:
-    egress = door(total_timeout=TOTAL)
-    return lambda receiver: egress.post(receiver.url, BODY, HEADERS)
+    client = door(total_timeout=TOTAL)
+    return lambda receiver: client.post(receiver.url, BODY, HEADERS)
 
 
 @pytest.fixture

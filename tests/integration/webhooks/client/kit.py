@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from cerber.egress import Attempt, Egress
+from cerber.webhooks.client import Attempt, Client
 from tests.receivers import Connection, Receiver, Script
 
 BODY = b'{"status": "confirm", "payment_id": "3636363", "confirm_sum": "500"}'
@@ -20,7 +20,7 @@ SLACK = 1.5  # for a machine under load
 
 Listen = Callable[..., Receiver]
 Post = Callable[[Receiver], Attempt]
-Open = Callable[..., Egress]
+Open = Callable[..., Client]
 
 
 class Resolver:
