@@ -14,6 +14,7 @@ from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
 from cerber.timestamps import utc_text
 from cerber.webhooks import queries, resending
+from cerber.webhooks.kinds import WebhookState
 
 # what one request does at most; the rest is for the command, or for the next request
 MOST_SENT = 10_000
@@ -138,8 +139,9 @@ def _list_webhooks(refusal: str | None = None, status: int = 200) -> ResponseRet
     wanted = {name: given.get(name, "").strip() for name in ("state", "merchant")}
     if wanted["state"] and wanted["state"] not in queries.STATES:
         abort(400, f"The state must be one of: {', '.join(queries.STATES)}.")
+    state = WebhookState(wanted["state"]) if wanted["state"] else None
     endpoint_pk = forms.number(request.args, "to")
-    found = queries.webhooks(**wanted, endpoint_pk=endpoint_pk, page=forms.page_number(request.args))
+    found = queries.webhooks(state, wanted["merchant"], endpoint_pk, forms.page_number(request.args))
     return render_template(
         "webhooks.html",
         found=found,

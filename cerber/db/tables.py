@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import BigInteger, DateTime, Dialect, Integer, MetaData
+from sqlalchemy import BigInteger, DateTime, Dialect, Enum, Integer, MetaData
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase
 from sqlalchemy.types import TypeDecorator
@@ -15,6 +16,11 @@ MYSQL_TABLE = {"mysql_engine": "InnoDB", "mysql_charset": "utf8mb4", "mysql_coll
 
 
 BigId = BigInteger().with_variant(Integer, "sqlite")  # SQLite numbers only INTEGER keys by itself
+
+
+def one_of(kind: type[StrEnum], length: int = 16) -> Enum:
+    """The members of an enum, by their values. The table's own CHECK says which there are."""
+    return Enum(kind, native_enum=False, length=length, values_callable=lambda kind: [str(one) for one in kind])
 
 
 class UTCDateTime(TypeDecorator[datetime]):

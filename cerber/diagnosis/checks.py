@@ -11,6 +11,7 @@ from cerber.db import schema
 from cerber.db.transactions import OUTAGES, read_connection, reading
 from cerber.timestamps import age, utc_text
 from cerber.wallets.models import Wallet
+from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Webhook, Worker
 from cerber.webhooks.worker import counters, heartbeats
 from cerber.webhooks.worker.counters import Snapshot
@@ -53,7 +54,7 @@ def readiness() -> Readiness:
             return Readiness(True, False, None, None)
         with reading() as session:
             beat = session.scalar(select(func.max(Worker.heartbeat_at)))
-            due = session.scalar(select(func.min(Webhook.due_at)).where(Webhook.state == "due"))
+            due = session.scalar(select(func.min(Webhook.due_at)).where(Webhook.state == WebhookState.DUE))
     except OUTAGES:
         return Readiness(False, False, None, None)
     return Readiness(True, True, age(beat, now()), age(due, now()))

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 from cerber.context import now
 from cerber.db.transactions import reading
 from cerber.errors import NotFound
+from cerber.webhooks.kinds import Kind, WebhookState
 from cerber.webhooks.models import PAYMENTS, Webhook
 
 SETTLED_AFTER = timedelta(seconds=60)  # no transaction stays open for so long: a lock is waited for 15 s at most
@@ -23,11 +24,11 @@ class HappenedEvent:
     """One event: the id and the text of its webhook, and how far the delivery is. `payment_id` is the merchant's."""
 
     event_id: str
-    kind: str
+    kind: Kind
     payment_id: str | None
     body: str
     at: datetime
-    state: str
+    state: WebhookState
     attempts: int
 
 

@@ -4,10 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String, Text, UniqueConstraint, column, table
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    Dialect,
+    ForeignKey,
+    Index,
+    String,
+    Text,
+    UniqueConstraint,
+    column,
+    table,
+)
 from sqlalchemy.orm import Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
 
-from cerber.db.tables import MYSQL_TABLE, Base, BigId
+from cerber.db.tables import MYSQL_TABLE, Base, BigId, one_of
+from cerber.webhooks.kinds import Kind, WebhookState
+from cerber.webhooks.outcomes import Outcome
 
 # The payments' room stands above this one. All that is read of a payment here is the id that its merchant gave it.
 PAYMENTS = table("payments", column("id", BigInteger), column("payment_id", String))
@@ -78,10 +92,10 @@ class Webhook(Base):
     merchant_id: Mapped[int] = mapped_column(BigId, ForeignKey("merchants.id"))
     endpoint_id: Mapped[int] = mapped_column(BigId, ForeignKey("endpoints.id"))
     payment_id: Mapped[int | None] = mapped_column(BigId, ForeignKey("payments.id"))
-    kind: Mapped[str] = mapped_column(String(16))
+    kind: Mapped[Kind] = mapped_column(one_of(Kind))
     url: Mapped[str] = mapped_column(String(2048))
     body: Mapped[str] = mapped_column(Text)
-    state: Mapped[str] = mapped_column(String(16))
+    state: Mapped[WebhookState] = mapped_column(one_of(WebhookState))
     due_at: Mapped[datetime]
     scheduled_at: Mapped[datetime]
     not_before: Mapped[datetime | None]
@@ -95,10 +109,21 @@ class Webhook(Base):
     closed_at: Mapped[datetime | None]
 
 
+class OutcomeText(TypeDecorator[Outcome]):
+    """An outcome as its text."""
+
+    impl = String
+    cache_ok = True
+
+    def process_bind_param(self, value: Outcome | str | None, dialect: Dialect) -> str | None:
+        return None if value is None else str(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Outcome | None:
+        return None if value is None else Outcome.read(value)
+
+
 class WebhookAttempt(Base):
-    """One try to deliver. `outcome` is an HTTP status or the name of a failure; `headers` are those sent, as JSON,
-    without their signatures.
-    """
+    """One try to deliver. `headers` are those sent, as JSON, without their signatures."""
 
     __tablename__ = "webhook_attempts"
     __table_args__ = (Index("ix_webhook_attempts_webhook_id", "webhook_id"), MYSQL_TABLE)
@@ -107,7 +132,7 @@ class WebhookAttempt(Base):
     webhook_id: Mapped[int] = mapped_column(BigId, ForeignKey("webhooks.id"))
     at: Mapped[datetime]
     milliseconds: Mapped[int]
-    outcome: Mapped[str] = mapped_column(String(20))
+    outcome: Mapped[Outcome] = mapped_column(OutcomeText(20))
     detail: Mapped[str] = mapped_column(String(200))
     answer: Mapped[str] = mapped_column(Text)
     headers: Mapped[str] = mapped_column(String(500))

@@ -15,7 +15,7 @@ from cerber.db.engines import db
 from cerber.db.transactions import transaction
 from cerber.webhooks import bodies
 from cerber.webhooks.callback_urls import parse_callback_url
-from cerber.webhooks.kinds import Kind
+from cerber.webhooks.kinds import Kind, WebhookState
 from cerber.webhooks.models import Endpoint, Webhook
 
 REPEAT_BALANCE = timedelta(seconds=60)
@@ -64,10 +64,10 @@ def _put(
         merchant_id=merchant_pk,
         endpoint_id=_endpoint(merchant_pk, url, at),
         payment_id=payment_pk,
-        kind=kind.value,
+        kind=kind,
         url=url,
         body=body,
-        state="due",
+        state=WebhookState.DUE,
         due_at=at + timedelta(seconds=settings().retry_schedule[0]),
         scheduled_at=at,
         queued_at=at,

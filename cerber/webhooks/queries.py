@@ -18,11 +18,12 @@ from cerber.db import paging
 from cerber.db.paging import Page
 from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
+from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import PAYMENTS, Breaker, Endpoint, Webhook, WebhookAttempt
 
 COUNTED = 1000
 ATTEMPTS = 20
-STATES = ("due", "given_up")
+STATES = (WebhookState.DUE, WebhookState.GIVEN_UP)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,10 +106,12 @@ def endpoint(pk: int) -> EndpointNow | None:
 def given_up(endpoint_pk: int) -> Count:
     """Of one endpoint."""
     with reading() as session:
-        return _counted(session, [endpoint_pk], "given_up")[endpoint_pk]
+        return _counted(session, [endpoint_pk], WebhookState.GIVEN_UP)[endpoint_pk]
 
 
-def webhooks(state: str = "", merchant: str = "", endpoint_pk: int | None = None, page: int = 1) -> Page[Sent]:
+def webhooks(
+    state: WebhookState | None = None, merchant: str = "", endpoint_pk: int | None = None, page: int = 1
+) -> Page[Sent]:
     """The newest first; with one of STATES by when they were or are due, and of those that wait the next first."""
     with reading() as session:
         query = _listed(session, state, merchant, endpoint_pk)
@@ -141,11 +144,11 @@ def _endpoints() -> Select[Endpoint, Merchant, Breaker]:
 
 
 def _endpoints_now(session: Session, rows: Sequence[Row[Endpoint, Merchant, Breaker]]) -> list[EndpointNow]:
-    waiting = _counted(session, [row[0].id for row in rows], "due")
+    waiting = _counted(session, [row[0].id for row in rows], WebhookState.DUE)
     return [EndpointNow(found, merchant, breaker, waiting[found.id]) for found, merchant, breaker in rows]
 
 
-def _counted(session: Session, endpoints: Sequence[int], state: str) -> dict[int, Count]:
+def _counted(session: Session, endpoints: Sequence[int], state: WebhookState) -> dict[int, Count]:
     """By endpoint. Reads an index only, but for the times of the oldest of those counted."""
     if not endpoints:
         return {}
@@ -157,27 +160,27 @@ def _counted(session: Session, endpoints: Sequence[int], state: str) -> dict[int
     }
 
 
-def _count(endpoint_pk: int, state: str) -> Select[int, int, int]:
+def _count(endpoint_pk: int, state: WebhookState) -> Select[int, int, int]:
     some = select(Webhook.id).filter_by(state=state, endpoint_id=endpoint_pk).order_by(Webhook.due_at)
     few = some.limit(COUNTED + 1).subquery()
     own = literal(endpoint_pk).label("endpoint_id")
     return select(own, func.count().label("number"), func.min(few.c.id).label("first"))
 
 
-def _listed(session: Session, state: str, merchant: str, endpoint_pk: int | None) -> Select[int]:
+def _listed(session: Session, state: WebhookState | None, merchant: str, endpoint_pk: int | None) -> Select[int]:
     """The ids alone, so that what is sorted is small."""
     query = select(Webhook.id)
-    if state:
+    if state is not None:
         query = query.where(Webhook.state == state)
         order: tuple[Any, ...] = (Webhook.due_at, Webhook.id)
-        query = query.order_by(*(order if state == "due" else (column.desc() for column in order)))
+        query = query.order_by(*(order if state is WebhookState.DUE else (column.desc() for column in order)))
     else:
         query = query.order_by(Webhook.id.desc())
     if endpoint_pk is not None:
         query = query.where(Webhook.endpoint_id == endpoint_pk)
     if merchant:
         merchant_id = session.scalar(select(Merchant.id).filter_by(merch_id=merchant)) or 0
-        query = query.where(_of_merchant(session, merchant_id, by_state=bool(state)))
+        query = query.where(_of_merchant(session, merchant_id, by_state=state is not None))
     return query
 
 

@@ -24,6 +24,7 @@ from cerber.db.transactions import NO_SYNC, reading, transaction
 from cerber.errors import NotFound
 from cerber.merchants.models import Merchant
 from cerber.webhooks.callback_urls import parse_callback_url
+from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Endpoint, Webhook
 
 BATCH = 500  # events for each look and each transaction
@@ -181,7 +182,7 @@ def _look(target: Target, which: Which, at: datetime, first: int, last: int) -> 
     if which.until is not None:
         fits.append(Webhook.created_at <= which.until)
     if not which.delivered:
-        fits.append(Webhook.state != "delivered")
+        fits.append(Webhook.state != WebhookState.DELIVERED)
     columns = (Webhook.id, Webhook.endpoint_id, Webhook.created_at)
     seen = select(*columns, and_(*fits).label("fits"), _under_way(at).label("under_way"))
     return seen.where(column == value, Webhook.id.between(first, last)).order_by(Webhook.id).limit(BATCH)
@@ -224,7 +225,7 @@ def _mark(ids: Sequence[int], which: Which, at: datetime) -> int:
     waiting = (Webhook.id.in_(ids), Webhook.closed_at.is_(None), ~_under_way(at))
     closed: list[Any] = [Webhook.id.in_(ids), Webhook.closed_at.is_not(None)]
     if not which.delivered:
-        closed.append(Webhook.state != "delivered")
+        closed.append(Webhook.state != WebhookState.DELIVERED)
     changes = [
         update(Webhook).where(*waiting).values(_due(at)),
         update(Webhook).where(*closed).values(_reopened(at)),
@@ -240,13 +241,13 @@ def _due(at: datetime) -> dict[str, Any]:
 
 def _reopened(at: datetime) -> dict[str, Any]:
     """The same for one that was closed."""
-    return _due(at) | {"state": "due", "closed_at": None, "by_hand": True, "reopened": True}
+    return _due(at) | {"state": WebhookState.DUE, "closed_at": None, "by_hand": True, "reopened": True}
 
 
 def _probe_at_once(endpoints: Sequence[int], at: datetime) -> bool:
     """Those of them that are held are tried now, but for one that is being tried. Whether any is held."""
     held = (Breaker.endpoint_id.in_(endpoints), Breaker.held_since.is_not(None))
-    same = (Webhook.state == "due", Webhook.endpoint_id == Breaker.endpoint_id)
+    same = (Webhook.state == WebhookState.DUE, Webhook.endpoint_id == Breaker.endpoint_id)
     under_way = exists().where(*same, Webhook.due_at > at, Webhook.lease.is_not(None))
     sooner = update(Breaker).where(*held, ~under_way).values(probe_at=at)
     result: Any = db.session.execute(sooner, execution_options=NO_SYNC)

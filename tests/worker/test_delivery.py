@@ -48,7 +48,7 @@ def test_a_webhook_arrives_signed_in_both_ways_and_in_order(
         assert arrival.is_signed_with(keys.payment_secret)
         StandardWebhook(keys.payment_secret).verify(arrival.body, arrival.headers)
     with app.app_context(), reading() as session:
-        outcomes = list(session.scalars(select(WebhookAttempt.outcome).order_by(WebhookAttempt.id)))
+        outcomes = [str(one) for one in session.scalars(select(WebhookAttempt.outcome).order_by(WebhookAttempt.id))]
         assert outcomes == ["500", "200", "200"]
         assert session.scalars(select(Worker)).all()
 

@@ -110,7 +110,7 @@ def test_who_never_answers_holds_up_no_stop(
     with worker(env) as process:
         counter.wait_for(1)
         stop(process)
-    assert [attempt.outcome for attempt in attempts(app)] == ["timeout"]
+    assert [str(attempt.outcome) for attempt in attempts(app)] == ["timeout"]
     assert (states(app), leased(app)) == (["due"] * 10, 0)
     assert [webhook.attempts for webhook in webhooks(app)] == [1] + [0] * 9
 

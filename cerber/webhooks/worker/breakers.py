@@ -13,7 +13,9 @@ from sqlalchemy import delete, insert, or_, select, update
 from cerber.context import settings
 from cerber.db.engines import db
 from cerber.db.transactions import NO_SYNC
+from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Endpoint, Webhook
+from cerber.webhooks.outcomes import Outcome
 from cerber.webhooks.worker import circuit_breaker, retries
 
 _COLUMNS = (Breaker.failures, Breaker.probes, Breaker.why, Breaker.held_since, Breaker.probe_at)
@@ -91,8 +93,8 @@ def _write(
 def _release(endpoint_id: int, at: datetime) -> None:
     """Makes all that was held due at once, the oldest first; not what the receiver asked to have later, and not a
     probe that was refused for its own order: it was scheduled now, and keeps its distance."""
-    waiting = (Webhook.state == "due", Webhook.endpoint_id == endpoint_id, Webhook.due_at != Webhook.queued_at)
-    held = (*waiting, Webhook.lease.is_(None), Webhook.scheduled_at != at)
+    waiting = (Webhook.state == WebhookState.DUE, Webhook.endpoint_id == endpoint_id, Webhook.lease.is_(None))
+    held = (*waiting, Webhook.due_at != Webhook.queued_at, Webhook.scheduled_at != at)
     allowed = or_(Webhook.not_before.is_(None), Webhook.not_before <= at)
     due = {"due_at": Webhook.queued_at, "scheduled_at": at}
     db.session.execute(update(Webhook).where(*held, allowed).values(due), execution_options=NO_SYNC)
@@ -102,22 +104,22 @@ def give_up_held(at: datetime, most: int = 1000) -> int:
     """Gives up events that have been held for seven days, in the caller's transaction: so many at most. How many."""
     long_ago = at - circuit_breaker.HELD_AT_MOST
     held = select(Breaker.endpoint_id).where(Breaker.held_since <= long_ago)
-    late = (Webhook.state == "due", Webhook.queued_at <= long_ago, Webhook.lease.is_(None))
+    late = (Webhook.state == WebhookState.DUE, Webhook.queued_at <= long_ago, Webhook.lease.is_(None))
     ids: list[int] = []
     for endpoint_id in db.session.scalars(held).all():
         found = select(Webhook.id).where(*late, Webhook.endpoint_id == endpoint_id).limit(most - len(ids))
         ids += db.session.scalars(found).all() if len(ids) < most else []
-    ended = update(Webhook).where(Webhook.id.in_(ids), *late).values(state="given_up", closed_at=at)
+    ended = update(Webhook).where(Webhook.id.in_(ids), *late).values(state=WebhookState.GIVEN_UP, closed_at=at)
     if ids:
         db.session.execute(ended, execution_options=NO_SYNC)
     return len(ids)
 
 
-def why(status: int | None, detail: str) -> str:
+def why(outcome: Outcome, detail: str) -> str:
     """A sentence for operators, short enough for its column."""
-    return (detail or f"answered {status}")[:250]
+    return (detail or f"answered {outcome.status}")[:250]
 
 
-def speaks_of_endpoint(status: int | None, failure: str | None) -> bool:
+def speaks_of_endpoint(outcome: Outcome) -> bool:
     """Whether an attempt failed in the way that its endpoint does, and not one order."""
-    return failure is not None and retries.speaks_of_endpoint(status)
+    return outcome.failure is not None and retries.speaks_of_endpoint(outcome.status)

@@ -19,6 +19,7 @@ from cerber.db.tables import UTCDateTime
 from cerber.db.transactions import read_connection
 from cerber.merchants.keyring import Signer
 from cerber.merchants.models import Merchant
+from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Endpoint, Webhook
 
 
@@ -52,7 +53,7 @@ def may_go(webhook: Any) -> ColumnElement[bool]:
     earlier = aliased(Webhook)
     waits = exists().where(
         earlier.payment_id == webhook.payment_id,
-        earlier.state == "due",
+        earlier.state == WebhookState.DUE,
         earlier.reopened.is_(False),
         earlier.id < webhook.id,
     )
@@ -73,7 +74,7 @@ def _candidates(*which: Any) -> dict[bool, Select[Any]]:
     """An endpoint's events that wait for no earlier one of their payment; by whether SKIP LOCKED is understood."""
     found = (
         select(*(getattr(Webhook, name) for name in _CLAIMED))
-        .where(Webhook.state == "due", Webhook.endpoint_id == bindparam("endpoint_id"), *which)
+        .where(Webhook.state == WebhookState.DUE, Webhook.endpoint_id == bindparam("endpoint_id"), *which)
         .where(may_go(Webhook))
         .order_by(Webhook.due_at, Webhook.id)
         .limit(bindparam("most"))
@@ -105,17 +106,17 @@ def _by_groups() -> Any:
     """MySQL jumps from group to group in the index (a loose index scan), if it is told all of the index's columns."""
     first = func.min(Webhook.due_at).label("due_at")
     groups = (Webhook.state, Webhook.endpoint_id)
-    return select(*groups, first).where(Webhook.state == "due").group_by(*groups).subquery()
+    return select(*groups, first).where(Webhook.state == WebhookState.DUE).group_by(*groups).subquery()
 
 
 def _by_steps() -> Any:
     """SQLite would read all of the index for that, so it is led from endpoint to endpoint."""
     after = aliased(Webhook)
-    first = select(func.min(Webhook.endpoint_id).label("endpoint_id")).where(Webhook.state == "due")
+    first = select(func.min(Webhook.endpoint_id).label("endpoint_id")).where(Webhook.state == WebhookState.DUE)
     walk = first.cte("walk", recursive=True)
     following = (
         select(after.endpoint_id)
-        .where(after.state == "due", after.endpoint_id > walk.c.endpoint_id)
+        .where(after.state == WebhookState.DUE, after.endpoint_id > walk.c.endpoint_id)
         .order_by(after.endpoint_id)
         .limit(1)
         .scalar_subquery()
@@ -124,7 +125,7 @@ def _by_steps() -> Any:
     inner = aliased(Webhook)
     first_due = (
         select(func.min(inner.due_at))
-        .where(inner.state == "due", inner.endpoint_id == walk.c.endpoint_id)
+        .where(inner.state == WebhookState.DUE, inner.endpoint_id == walk.c.endpoint_id)
         .scalar_subquery()
         .label("due_at")
     )

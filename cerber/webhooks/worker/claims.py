@@ -19,8 +19,10 @@ from sqlalchemy import and_, insert, or_, select, update
 from cerber.context import now, settings
 from cerber.db.engines import db
 from cerber.db.transactions import NO_SYNC, transaction
+from cerber.webhooks.kinds import Kind, WebhookState
 from cerber.webhooks.models import Webhook, WebhookAttempt
-from cerber.webhooks.worker import breakers, claimable, retries, series
+from cerber.webhooks.outcomes import Outcome
+from cerber.webhooks.worker import breakers, claimable, retries
 from cerber.webhooks.worker.circuit_breaker import Breaker
 
 LEASE = timedelta(seconds=28)  # longer than the longest attempt (15 s), free again within 30 s
@@ -33,7 +35,7 @@ class Claim:
 
     id: int
     event_id: str
-    kind: str
+    kind: Kind
     url: str
     body: str
     attempts: int
@@ -47,19 +49,14 @@ class Claim:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one attempt. `failure` is None where it was delivered; `ours`: it failed on our own side.
-
-    `headers` are those sent, without signatures; `milliseconds` is how long it took.
-    """
+class Result:
+    """What came of one attempt. `headers` are those sent, without signatures; `milliseconds` is how long it took."""
 
     claim: Claim
     at: datetime
     milliseconds: int
     headers: Mapping[str, str]
-    status: int | None
-    failure: str | None
-    ours: bool
+    outcome: Outcome
     detail: str
     answer: bytes
     retry_after: str | None
@@ -67,13 +64,13 @@ class Outcome:
     @property
     def well(self) -> bool:
         """Whether the endpoint is, whatever it said of this one event."""
-        return not self.ours and not breakers.speaks_of_endpoint(self.status, self.failure)
+        return not (self.outcome.ours or breakers.speaks_of_endpoint(self.outcome))
 
     @property
     def costs_attempt(self) -> bool:
         """Whether it is one of the event's attempts. A failure on our own side is none, nor is a probe that failed as
         its endpoint does."""
-        return self.well or not (self.ours or self.claim.probe)
+        return self.well or not (self.outcome.ours or self.claim.probe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +84,7 @@ class Turn:
 
 @transaction
 def turn(
-    outcomes: Sequence[Outcome],
+    results: Sequence[Result],
     unsent: Sequence[Claim],
     shares: Mapping[int, int],
     held: Container[int],
@@ -99,7 +96,7 @@ def turn(
     `failing` are the endpoints known to have a breaker: all that comes of them counts, the good too.
     """
     at = now()
-    moved = _record(outcomes, failing, at)
+    moved = _record(results, failing, at)
     _give_back(unsent, at)
     probed = breakers.take_probes([endpoint for endpoint in shares if endpoint in held], at, at + LEASE)
     rows: list[Any] = []
@@ -110,19 +107,19 @@ def turn(
     return Turn(_claimed(rows, at, probed), moved)
 
 
-def _record(outcomes: Sequence[Outcome], failing: Container[int], at: datetime) -> dict[int, Breaker | None]:
-    delivered = [outcome.claim for outcome in outcomes if outcome.failure is None]
+def _record(results: Sequence[Result], failing: Container[int], at: datetime) -> dict[int, Breaker | None]:
+    delivered = [result.claim for result in results if result.outcome.failure is None]
     if delivered:
-        _end(delivered, {"state": "delivered", "closed_at": at, "attempts": Webhook.attempts + 1})
-    unwell = {outcome.claim.endpoint_id for outcome in outcomes if not outcome.well}
+        _end(delivered, {"state": WebhookState.DELIVERED, "closed_at": at, "attempts": Webhook.attempts + 1})
+    unwell = {result.claim.endpoint_id for result in results if not result.well}
     signs = []
-    for outcome in outcomes:
-        if outcome.failure is not None:
-            _end([outcome.claim], _after_failure(outcome, at))
-        if outcome.claim.endpoint_id in unwell or outcome.claim.endpoint_id in failing:
-            signs.append(_sign(outcome))
-    if outcomes:
-        db.session.execute(insert(WebhookAttempt), [_attempt(outcome) for outcome in outcomes])
+    for result in results:
+        if result.outcome.failure is not None:
+            _end([result.claim], _after_failure(result, at))
+        if result.claim.endpoint_id in unwell or result.claim.endpoint_id in failing:
+            signs.append(_sign(result))
+    if results:
+        db.session.execute(insert(WebhookAttempt), [_attempt(result) for result in results])
     return breakers.note(signs, at)
 
 
@@ -138,29 +135,29 @@ def _end(claims: Sequence[Claim], values: dict[str, Any]) -> None:
     db.session.execute(update(Webhook).where(ours).values({"lease": None} | values), execution_options=NO_SYNC)
 
 
-def _after_failure(outcome: Outcome, at: datetime) -> dict[str, Any]:
+def _after_failure(result: Result, at: datetime) -> dict[str, Any]:
     """When the event is tried again."""
     chance = random.random()  # noqa: S311 - it spreads retries, it guards nothing
-    if outcome.ours:
+    if result.outcome.ours:
         again = at + timedelta(seconds=OWN_SIDE_AGAIN * (1 + retries.JITTER * (2 * chance - 1)))
         return {"due_at": again, "scheduled_at": at}
-    wait = retries.asked_wait(outcome.status, outcome.retry_after, at)
+    wait = retries.asked_wait(result.outcome.status, result.retry_after, at)
     asked: dict[str, Any] = {"scheduled_at": at, "not_before": at + timedelta(seconds=wait) if wait else None}
-    if not outcome.costs_attempt:
+    if not result.costs_attempt:
         return {"due_at": at + timedelta(seconds=wait)} | asked
-    attempts = outcome.claim.attempts + 1
+    attempts = result.claim.attempts + 1
     schedule = settings().retry_schedule
     following = retries.next_attempt(
-        attempts, outcome.status, outcome.retry_after, at, schedule=schedule, chance=chance
+        attempts, result.outcome.status, result.retry_after, at, schedule=schedule, chance=chance
     )
     if following is None:
-        return {"state": "given_up", "closed_at": at, "attempts": Webhook.attempts + 1}
+        return {"state": WebhookState.GIVEN_UP, "closed_at": at, "attempts": Webhook.attempts + 1}
     return {"due_at": following, "attempts": Webhook.attempts + 1} | asked
 
 
-def _sign(outcome: Outcome) -> breakers.Sign:
-    failed = None if outcome.well else breakers.why(outcome.status, outcome.detail)
-    return breakers.Sign(outcome.claim.endpoint_id, failed, outcome.claim.probe, outcome.ours)
+def _sign(result: Result) -> breakers.Sign:
+    failed = None if result.well else breakers.why(result.outcome, result.detail)
+    return breakers.Sign(result.claim.endpoint_id, failed, result.claim.probe, result.outcome.ours)
 
 
 def _claimed(rows: Sequence[Any], at: datetime, probed: Container[int]) -> list[Claim]:
@@ -179,13 +176,13 @@ def _claimed(rows: Sequence[Any], at: datetime, probed: Container[int]) -> list[
     return [Claim(**row._mapping, lease=lease, lease_ends=ends, probe=row.endpoint_id in probed) for row in rows]
 
 
-def _attempt(outcome: Outcome) -> dict[str, Any]:
+def _attempt(result: Result) -> dict[str, Any]:
     return {
-        "webhook_id": outcome.claim.id,
-        "at": outcome.at,
-        "milliseconds": outcome.milliseconds,
-        "outcome": series.outcome_name(outcome.status, outcome.failure, ours=outcome.ours),
-        "detail": outcome.detail[:200],
-        "answer": outcome.answer.decode("utf-8", "replace").replace("\0", "\ufffd"),
-        "headers": json.dumps(dict(outcome.headers)),
+        "webhook_id": result.claim.id,
+        "at": result.at,
+        "milliseconds": result.milliseconds,
+        "outcome": result.outcome,
+        "detail": result.detail[:200],
+        "answer": result.answer.decode("utf-8", "replace").replace("\0", "\ufffd"),
+        "headers": json.dumps(dict(result.headers)),
     }

@@ -24,10 +24,11 @@ from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import OUTAGES, reading, transaction
 from cerber.timestamps import age
+from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Figure, Webhook
 from cerber.webhooks.worker import heartbeats, series
 from cerber.webhooks.worker.claimable import may_go
-from cerber.webhooks.worker.claims import Outcome
+from cerber.webhooks.worker.claims import Result
 from cerber.webhooks.worker.series import Attempted, Key
 
 ADDED_EVERY = 5.0  # seconds
@@ -67,10 +68,10 @@ class Uncounted:
         """Whether there is anything to hand in."""
         return bool(self._counts)
 
-    def note(self, outcomes: Iterable[Outcome]) -> None:
-        """Counts outcomes, after they were recorded: those that never are would be counted with their next attempt
+    def note(self, results: Iterable[Result]) -> None:
+        """Counts results, after they were recorded: those that never are would be counted with their next attempt
         again."""
-        for one in outcomes:
+        for one in results:
             series.tally(self._counts, _attempted(one))
 
     def hand_in(self, *, at_once: bool = False) -> None:
@@ -120,14 +121,12 @@ _FIGURE = (Figure.name, Figure.label, Figure.value)
 _BY_ENDPOINT = "FORCE INDEX (ix_webhooks_state_endpoint_id_due_at)"
 
 
-def _attempted(one: Outcome) -> Attempted:
+def _attempted(one: Result) -> Attempted:
     """The first attempt is the first that costs the event one: `attempts` rises with it, so there is just one."""
     claim = one.claim
     return Attempted(
         kind=claim.kind,
-        status=one.status,
-        failure=one.failure,
-        ours=one.ours,
+        outcome=one.outcome,
         waited=(one.at - claim.created_at).total_seconds(),
         took=one.milliseconds / 1000,
         first=claim.attempts == 0 and one.costs_attempt,
@@ -172,7 +171,7 @@ def _by_endpoint(at: datetime) -> Subquery:
     """How many events of each endpoint wait, and how many of them are due."""
     due = func.count(case((Webhook.due_at <= at, 1)))
     counted = select(Webhook.endpoint_id, func.count().label("events"), due.label("due"))
-    return counted.where(Webhook.state == "due").group_by(Webhook.endpoint_id).subquery()
+    return counted.where(Webhook.state == WebhookState.DUE).group_by(Webhook.endpoint_id).subquery()
 
 
 def _first_due(endpoint_id: ColumnElement[int], at: datetime) -> ScalarSelect[datetime]:
@@ -180,7 +179,7 @@ def _first_due(endpoint_id: ColumnElement[int], at: datetime) -> ScalarSelect[da
     one = aliased(Webhook)
     return (
         select(one.due_at)
-        .where(one.state == "due", one.endpoint_id == endpoint_id, one.due_at <= at)
+        .where(one.state == WebhookState.DUE, one.endpoint_id == endpoint_id, one.due_at <= at)
         .where(may_go(one))
         .order_by(one.due_at)
         .limit(1)

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 from cerber.context import now, settings
 from cerber.db.engines import db
 from cerber.db.transactions import NO_SYNC, reading, transaction
+from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Webhook, WebhookAttempt, Worker
 from cerber.webhooks.worker import breakers
 from cerber.webhooks.worker.claims import LEASE
@@ -62,7 +63,7 @@ def _mend_times() -> None:
     """What was scheduled by a clock that was ahead would wait until the clock is there again. A lease that may be
     alive runs anew instead."""
     at = now()
-    ahead = (Webhook.state == "due", Webhook.due_at > at, Webhook.scheduled_at > at + CLOCKS_DIFFER)
+    ahead = (Webhook.state == WebhookState.DUE, Webhook.due_at > at, Webhook.scheduled_at > at + CLOCKS_DIFFER)
     due = {"due_at": case((Webhook.lease.is_(None), at), else_=at + LEASE), "scheduled_at": at}
     db.session.execute(update(Webhook).where(*ahead).values(due), execution_options=NO_SYNC)
     held = update(Breaker).where(Breaker.held_since > at + CLOCKS_DIFFER).values(held_since=at, probe_at=at)

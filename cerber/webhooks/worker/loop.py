@@ -28,14 +28,13 @@ from cerber.errors import Unavailable
 from cerber.merchants import keyring
 from cerber.merchants.keyring import Signer
 from cerber.webhooks.client import Client
-from cerber.webhooks.kinds import Kind
 from cerber.webhooks.worker import claimable, claims, counters, heartbeats
 from cerber.webhooks.worker.agenda import Agenda, Due
 from cerber.webhooks.worker.circuit_breaker import Breaker
 from cerber.webhooks.worker.claimable import Ready
 from cerber.webhooks.worker.claims import Claim, Turn
 from cerber.webhooks.worker.dispatcher import Wish
-from cerber.webhooks.worker.sender import Letter, Returned, Sender, outcome, own_side
+from cerber.webhooks.worker.sender import Letter, Returned, Sender, own_side, result
 
 LOOK_AGAIN = 0.03  # seconds
 STAY = 1.0
@@ -128,9 +127,9 @@ class Delivery:
                     self._turn([])
             except OUTAGES:
                 time.sleep(LOOK_AGAIN)
-            if not (self._sender.in_flight or self._returned.outcomes or self._returned.unsent):
+            if not (self._sender.in_flight or self._returned.results or self._returned.unsent):
                 break
-        if not self._returned.outcomes:  # else the database is away
+        if not self._returned.results:  # else the database is away
             with self._app.app_context():
                 self._uncounted.hand_in(at_once=True)
         self._agenda.close()
@@ -150,7 +149,7 @@ class Delivery:
     def _is_idle(self, due: Due) -> bool:
         """Whether there is nothing at all to do: an app context costs more than the look."""
         has_work = due.event or due.expiry or self._sender.in_flight or self._uncounted.waits
-        back = self._returned.outcomes or self._returned.unsent
+        back = self._returned.results or self._returned.unsent
         return not (has_work or back) and time.monotonic() < min(self._next_beat, self._next_tidy)
 
     def _look(self) -> Due:
@@ -165,7 +164,7 @@ class Delivery:
         came of it: what is due may all wait for earlier events."""
         shares = self._sender.shares(Wish(one.endpoint_id, one.signer.id, one.failing) for one in found)
         self._returned.unsent += self._sender.take_back()
-        reported = bool(self._returned.outcomes or self._returned.unsent)
+        reported = bool(self._returned.results or self._returned.unsent)
         self._busy = False
         if not (reported or shares):
             return False
@@ -182,13 +181,13 @@ class Delivery:
         reason is let go, and sent again after its lease: else it would stop all that comes after it."""
         back = self._returned
         try:
-            turn = claims.turn(back.outcomes, back.unsent, shares, held, self._failing)
+            turn = claims.turn(back.results, back.unsent, shares, held, self._failing)
         except OUTAGES:
             raise
         except SQLAlchemyError:
             self._returned = Returned()
             raise
-        self._uncounted.note(back.outcomes)
+        self._uncounted.note(back.results)
         self._returned = Returned()
         return turn
 
@@ -213,15 +212,14 @@ class Delivery:
     def _signed(self, claimed: list[Claim], signers: dict[int, Signer]) -> list[Letter]:
         letters, failed = [], []
         for claim in claimed:
-            kind = Kind(claim.kind).signed_with
             signer, body = signers[claim.endpoint_id], claim.body.encode()
             try:
-                signed = keyring.webhook_headers(signer, kind, claim.event_id, body)
+                signed = keyring.webhook_headers(signer, claim.kind.signed_with, claim.event_id, body)
             except Unavailable as error:
-                failed.append(outcome(claim, {}, own_side(error.message)))
+                failed.append(result(claim, {}, own_side(error.message)))
             else:
                 letters.append(Letter(claim, {"Content-Type": "application/json", **signed}))
-        self._returned.outcomes += failed
+        self._returned.results += failed
         return letters
 
 

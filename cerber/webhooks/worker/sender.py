@@ -12,7 +12,8 @@ from datetime import timedelta
 
 from cerber.context import now
 from cerber.webhooks.client import Attempt, Client, Failure
-from cerber.webhooks.worker.claims import Claim, Outcome
+from cerber.webhooks.outcomes import Outcome
+from cerber.webhooks.worker.claims import Claim, Result
 from cerber.webhooks.worker.dispatcher import Given, Lanes, Wish
 
 LONGEST_ATTEMPT = timedelta(seconds=16)
@@ -30,9 +31,9 @@ class Letter:
 
 @dataclass(slots=True)
 class Returned:
-    """What came back from the threads: outcomes to record, and claims that were not sent after all."""
+    """What came back from the threads: results to record, and claims that were not sent after all."""
 
-    outcomes: list[Outcome] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
     unsent: list[Claim] = field(default_factory=list)
 
 
@@ -44,7 +45,7 @@ class Sender:
         self._egress = client
         self._lanes: Lanes[Letter] = Lanes(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="send")
-        self._back: queue.SimpleQueue[Outcome | Claim] = queue.SimpleQueue()
+        self._back: queue.SimpleQueue[Result | Claim] = queue.SimpleQueue()
 
     def shares(self, wishes: Iterable[Wish]) -> dict[int, int]:
         """How many more events may be claimed for each of these endpoints."""
@@ -58,10 +59,10 @@ class Sender:
             self._pool.submit(self._work, given)
 
     def collect(self, into: Returned, wait: float, most: int) -> None:
-        """Takes what has come back, until there are so many outcomes; waits so many seconds for the first."""
+        """Takes what has come back, until there are so many results; waits so many seconds for the first."""
         try:
             self._take(into, self._back.get(timeout=wait) if wait else self._back.get_nowait())
-            while len(into.outcomes) < most:
+            while len(into.results) < most:
                 self._take(into, self._back.get_nowait())
         except queue.Empty:
             pass
@@ -81,10 +82,10 @@ class Sender:
         self._pool.shutdown(wait=False, cancel_futures=True)
         self._egress.close()
 
-    def _take(self, into: Returned, back: Outcome | Claim) -> None:
+    def _take(self, into: Returned, back: Result | Claim) -> None:
         self.in_flight -= 1
-        if isinstance(back, Outcome):
-            into.outcomes.append(back)
+        if isinstance(back, Result):
+            into.results.append(back)
         else:
             into.unsent.append(back)
 
@@ -95,13 +96,13 @@ class Sender:
             self._back.put(self._sent(given))
             given = self._lanes.next(time.monotonic())
 
-    def _sent(self, given: Given[Letter]) -> Outcome | Claim:
+    def _sent(self, given: Given[Letter]) -> Result | Claim:
         """One attempt; none where the lease might end before it does."""
         letter, claim = given.letter, given.letter.claim
         if now() + LONGEST_ATTEMPT > claim.lease_ends:
             self._lanes.dropped(given)
             return claim
-        done = outcome(claim, letter.headers, self._attempt(letter))
+        done = result(claim, letter.headers, self._attempt(letter))
         self._lanes.answered(given, time.monotonic(), well=done.well)
         return done
 
@@ -122,16 +123,14 @@ def own_side(detail: str) -> Attempt:
     return Attempt(None, Failure.own_side, detail, b"", None, 0.0)
 
 
-def outcome(claim: Claim, headers: dict[str, str], attempt: Attempt) -> Outcome:
+def result(claim: Claim, headers: dict[str, str], attempt: Attempt) -> Result:
     """What is recorded of an attempt that has just ended. The signatures among its headers are not."""
-    return Outcome(
+    return Result(
         claim=claim,
         at=now() - timedelta(seconds=attempt.seconds),
         milliseconds=round(attempt.seconds * 1000),
         headers={name: value for name, value in headers.items() if "signature" not in name.lower()},
-        status=attempt.status,
-        failure=attempt.failure.value if attempt.failure else None,
-        ours=attempt.failure is not None and attempt.failure.ours,
+        outcome=Outcome(attempt.status, attempt.failure),
         detail=attempt.detail,
         answer=attempt.answer,
         retry_after=attempt.retry_after,

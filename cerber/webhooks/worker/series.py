@@ -12,6 +12,9 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from cerber.webhooks.kinds import Kind
+from cerber.webhooks.outcomes import Outcome
+
 Key = tuple[str, str]  # name and label
 
 EVENTS = "events"  # by kind
@@ -26,16 +29,13 @@ _LABELS = tuple("+Inf" if math.isinf(bound) else f"{bound:g}" for bound in BOUND
 
 @dataclass(frozen=True, slots=True)
 class Attempted:
-    """One attempt. `failure` is None where it delivered; `ours`: it failed on our own side. `waited` and `took` are
-    seconds: from the event's commit to the attempt, and what the attempt took.
+    """One attempt. `waited` and `took` are seconds: from the event's commit to the attempt, and what that took.
 
     `first` marks the event's first attempt, `by_hand` an event that was sent again.
     """
 
-    kind: str
-    status: int | None
-    failure: str | None
-    ours: bool
+    kind: Kind
+    outcome: Outcome
     waited: float
     took: float
     first: bool
@@ -52,25 +52,14 @@ class Histogram:
 
 def tally(counts: Counter[Key], attempt: Attempted) -> None:
     """Counts an attempt. An event counts at its first, and once; one sent again by hand has no new latency."""
-    counts[ATTEMPTS, outcome(attempt)] += 1
+    counts[ATTEMPTS, attempt.outcome.group] += 1
     if attempt.by_hand:
         return
     if attempt.first:
         counts[EVENTS, attempt.kind] += 1
         _observe(counts, FIRST_ATTEMPT, attempt.waited)
-    if attempt.failure is None:
+    if attempt.outcome.failure is None:
         _observe(counts, DELIVERY, attempt.waited + attempt.took)
-
-
-def outcome(attempt: Attempted) -> str:
-    """The class of the status, such as `5xx`; the failure's name where no answer came, or none of the receiver's."""
-    name = outcome_name(attempt.status, attempt.failure, ours=attempt.ours)
-    return f"{name[0]}xx" if name.isdigit() else name
-
-
-def outcome_name(status: int | None, failure: str | None, *, ours: bool) -> str:
-    """The status; the failure's name where no answer came, or none of the receiver's."""
-    return failure or "" if status is None or ours else str(status)
 
 
 def labelled(totals: Mapping[Key, int], name: str, known: tuple[str, ...]) -> dict[str, int]:

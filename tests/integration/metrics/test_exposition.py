@@ -25,8 +25,10 @@ from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
 from cerber.webhooks import resending
+from cerber.webhooks.client.failures import Failure
 from cerber.webhooks.models import Breaker, Figure, Webhook, Worker
-from cerber.webhooks.worker.claims import Claim, Outcome
+from cerber.webhooks.outcomes import Outcome
+from cerber.webhooks.worker.claims import Claim, Result
 from cerber.webhooks.worker.counters import Uncounted, add
 from tests.conftest import ENV
 from tests.support.factories import MerchantKeys, make_merchant, make_wallet, open_payment
@@ -192,10 +194,10 @@ def test_a_dead_worker_is_not_alive_and_its_age_grows_until_it_is_forgotten(app:
 
 
 def test_an_event_counts_at_the_first_attempt_that_costs_it_one(app: Flask) -> None:
-    failed = Outcome(_claim(), now(), 5, {}, None, "refused", False, "", b"", None)
-    own = replace(failed, failure="own_dns", ours=True)
+    failed = Result(_claim(), now(), 5, {}, Outcome(None, Failure.refused), "", b"", None)
+    own = replace(failed, outcome=Outcome(None, Failure.own_dns))
     probe = replace(failed, claim=_claim(probe=True))
-    answered = replace(probe, status=400, failure="status")  # speaks of one order: it costs an attempt
+    answered = replace(probe, outcome=Outcome(400, Failure.status))  # speaks of one order: it costs an attempt
     later = replace(failed, claim=_claim(attempts=1))
     assert [_events(app, one) for one in (own, probe, later, failed, answered)] == [0, 0, 0, 1, 2]
 
@@ -203,7 +205,7 @@ def test_an_event_counts_at_the_first_attempt_that_costs_it_one(app: Flask) -> N
 def test_counts_stay_while_the_database_is_away(app: Flask) -> None:
     away = create_app(ENV | {"CERBER_DATABASE_URL": "sqlite:////nowhere/at/all.db"})
     uncounted = Uncounted()
-    uncounted.note([Outcome(_claim(), now(), 5, {}, 200, None, False, "", b"", None)])
+    uncounted.note([Result(_claim(), now(), 5, {}, Outcome(200, None), "", b"", None)])
     with away.app_context():
         uncounted.hand_in(at_once=True)
     with app.app_context():
@@ -294,9 +296,9 @@ def _claim(*, attempts: int = 0, probe: bool = False) -> Claim:
     return cast(Claim, SimpleNamespace(**told))
 
 
-def _events(app: Flask, outcome: Outcome) -> float:
+def _events(app: Flask, result: Result) -> float:
     uncounted = Uncounted()
-    uncounted.note([outcome])
+    uncounted.note([result])
     with app.app_context():
         uncounted.hand_in(at_once=True)
     return series(app)["cerber_events_total accept"]

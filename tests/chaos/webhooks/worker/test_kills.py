@@ -231,7 +231,7 @@ def assert_recorded(app: Flask, arrivals: list[Arrival]) -> None:
     """The outbox and its log tell the same as the receiver."""
     tried = defaultdict(list)
     for attempt in attempts(app):
-        tried[attempt.webhook_id].append(attempt.outcome)
+        tried[attempt.webhook_id].append(str(attempt.outcome))
     seen = Counter((one.event, str(one.status)) for one in arrivals)
     for webhook in webhooks(app):
         outcomes = Counter(tried[webhook.id])

@@ -7,11 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from cerber.webhooks.client.failures import Failure
+from cerber.webhooks.kinds import Kind
+from cerber.webhooks.outcomes import Outcome
 from cerber.webhooks.worker import series
 from cerber.webhooks.worker.series import Attempted, Key
 
-GOOD = Attempted("accept", 200, None, ours=False, waited=0.2, took=0.05, first=True, by_hand=False)
-FAILED = replace(GOOD, status=500, failure="status")
+GOOD = Attempted(Kind.ACCEPT, Outcome(200, None), waited=0.2, took=0.05, first=True, by_hand=False)
+FAILED = replace(GOOD, outcome=Outcome(500, Failure.status))
 
 
 def counted(*attempts: Attempted) -> Counter[Key]:
@@ -45,30 +48,11 @@ def test_what_was_sent_again_by_hand_is_an_attempt_and_nothing_else() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "failure", "ours", "label"),
-    [
-        (204, None, False, "2xx"),
-        (302, "redirect", False, "3xx"),
-        (410, "status", False, "4xx"),
-        (599, "status", False, "5xx"),
-        (None, "dns", False, "dns"),
-        (None, "blocked_address", False, "blocked_address"),
-        (None, "own_side", True, "own_side"),
-        (407, "own_side", True, "own_side"),  # the proxy's word, not the receiver's
-    ],
-)
-def test_an_outcome_has_one_label(status: int | None, failure: str | None, ours: bool, label: str) -> None:
-    assert series.outcome(replace(GOOD, status=status, failure=failure, ours=ours)) == label
-    name = label if label == failure else str(status)
-    assert series.outcome_name(status, failure, ours=ours) == name
-
-
-@pytest.mark.parametrize(
     ("seconds", "label"),
     [(-3.0, "0.01"), (0.0, "0.01"), (0.01, "0.01"), (0.0101, "0.025"), (1, "1"), (86400, "86400"), (86401, "+Inf")],
 )
 def test_a_bound_belongs_to_its_bucket(seconds: float, label: str) -> None:
-    assert counted(replace(GOOD, waited=seconds, failure="tls", status=None))["first_attempt", label] == 1
+    assert counted(replace(GOOD, waited=seconds, outcome=Outcome(None, Failure.tls)))["first_attempt", label] == 1
 
 
 def test_a_histogram_is_cumulative_and_ends_with_the_count_of_all() -> None:
