@@ -13,6 +13,7 @@ from flask.cli import with_appcontext
 from cerber import timestamps
 from cerber.cli.plain import ACTOR, PlainCommand, PlainGroup, print_json
 from cerber.context import settings
+from cerber.ledger import folding
 from cerber.payments import expiry
 from cerber.webhooks import resending
 
@@ -68,10 +69,11 @@ def deliver(once: bool, seconds: float | None) -> None:
     from cerber.webhooks.worker import loop  # here, so that a web process does not carry what only the worker needs
 
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    duties = (folding.fold_all,)
     if once:
-        loop.run_once(app, expiry.expire_due, seconds)
+        loop.run_once(app, expiry.expire_due, seconds, duties)
     else:
-        loop.run(app, expiry.expire_due)
+        loop.run(app, expiry.expire_due, duties)
 
 
 def _with_progress(steps: Iterator[resending.Progress]) -> resending.Progress:

@@ -14,6 +14,7 @@ from cerber import money
 from cerber.audit import trail
 from cerber.db.engines import db
 from cerber.errors import NotFound
+from cerber.payments import entries
 from cerber.payments.models import Payment, Transfer
 from cerber.payments.states import OPEN, Event, Facts, Status, Step, decide, is_due
 from cerber.wallets import counters
@@ -65,6 +66,7 @@ def become(payment: Payment, step: Step, at: datetime, *, received_today: int) -
     before = (payment.status, payment.received, payment.cancel_cause)
     if before == (step.status, step.received, step.cancel_cause):
         return False
+    entries.enter(payment, step, at)
     expected_before = _expected(payment)
     was = payment.status
     payment.status, payment.received, payment.cancel_cause = step.status.value, step.received, step.cancel_cause

@@ -13,7 +13,7 @@ from cerber.context import now, settings
 from cerber.db.engines import db
 from cerber.db.transactions import read_connection, transaction
 from cerber.errors import NoWalletAvailable, PaymentClosed, PaymentIdReused
-from cerber.payments import wallet_choice
+from cerber.payments import entries, wallet_choice
 from cerber.payments.changes import FOREVER, SUM_HELD_AFTER
 from cerber.payments.expiry import expire
 from cerber.payments.models import Payment
@@ -112,5 +112,5 @@ def _open(merchant_pk: int, opening: Opening) -> Shown:
         "received": 0,
         "version": 1,
     }
-    db.session.connection().execute(_INSERT, row)
+    entries.enter_opening(db.session.connection().execute(_INSERT, row).lastrowid, row)
     return Shown(opening.payment_id, wallet.link, wallet.image, wallet.number)

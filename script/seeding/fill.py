@@ -19,7 +19,7 @@ from cerber.payments.models import Payment
 from cerber.webhooks.models import Webhook
 from seeding import shop
 from seeding.bulk import bulk
-from seeding.history import COLUMNS, Counters, History, Plan, Rows
+from seeding.history import COLUMNS, Counters, History, Plan, Rows, Sums
 
 SAID_EVERY = 5.0  # seconds
 _fork = multiprocessing.get_context("fork")
@@ -53,11 +53,11 @@ def fill(wish: Wish, show: Callable[[Any], None], say: Callable[[str], None]) ->
     ttl = timedelta(seconds=settings().payment_ttl) or None
     keys = shop.next_keys((Payment, Webhook))
     plan = Plan(wish.payments, sellers, wallets, wish.begins, wish.until, ttl, settings().timezone, *keys)
-    shop.close_books(_written(plan, wish.seed, say), plan)
+    shop.close_books(*_written(plan, wish.seed, say), plan)
 
 
-def _written(plan: Plan, seed: int, say: Callable[[str], None]) -> dict[int, Counters]:
-    """Writes the history. What the wallets' counters are after it."""
+def _written(plan: Plan, seed: int, say: Callable[[str], None]) -> tuple[dict[int, Counters], Sums]:
+    """Writes the history. What the wallets' counters and the ledger's sums are after it."""
     began = said = time.monotonic()
     done = 0
     with _maker(plan, seed) as made, bulk() as tables:
@@ -69,13 +69,12 @@ def _written(plan: Plan, seed: int, say: Callable[[str], None]) -> dict[int, Cou
                 rate = done / (said - began)
                 left = f"{(plan.payments - done) / rate:.0f} s left"
                 say(f"{done:,} of {plan.payments:,} payments, {rate:,.0f} a second, {left}")
-    counters: dict[int, Counters] = batch["counters"]
-    return counters
+    return batch["counters"], batch["sums"]
 
 
 @contextmanager
 def _maker(plan: Plan, seed: int) -> Iterator[Connection]:
-    """A process that makes the history up, and where its batches come out: the last one holds the counters."""
+    """A process that makes the history up, and where its batches come out: the last holds the counters and sums."""
     ours, theirs = _fork.Pipe(duplex=False)
     process = _fork.Process(target=_make, args=(plan, seed, theirs), daemon=True)
     process.start()
@@ -101,4 +100,4 @@ def _make(plan: Plan, seed: int, out: Connection) -> None:
     batches: Iterator[Rows] = history.batches()
     for batch in batches:
         out.send(batch)
-    out.send({"counters": history.counters})
+    out.send({"counters": history.counters, "sums": history.sums})

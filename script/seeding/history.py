@@ -9,6 +9,8 @@ from math import pi, sin
 from random import Random
 from typing import Any
 
+from cerber.ledger import periods
+from cerber.ledger.accounts import NOTHING, Accounts, total
 from cerber.timestamps import day_of
 from seeding import deliveries, people
 from seeding.deliveries import Delivery, delivered, text
@@ -56,13 +58,22 @@ AUDIT = (
     "payment_id",
     "details",
 )
+ENTRY = (
+    "payment_id",
+    "version",
+    "at",
+    "hour",
+    *Accounts._fields,
+)
 Rows = dict[str, list[tuple[Any, ...]]]
+Sums = dict[tuple[int, datetime], Accounts]  # of a merchant and an hour
 COLUMNS = {
     "payments": PAYMENT,
     "transfers": TRANSFER,
     "webhooks": deliveries.WEBHOOK,
     "webhook_attempts": deliveries.ATTEMPT,
     "audit_entries": AUDIT,
+    "ledger_entries": ENTRY,
 }
 
 
@@ -92,11 +103,12 @@ class Plan:
 
 @dataclass(slots=True)
 class History:
-    """Rows of all tables. The counters of the wallets are right once the last batch was taken."""
+    """Rows of all tables. The wallets' counters and the ledger's sums are right once the last batch was taken."""
 
     plan: Plan
     rng: Random
     counters: dict[int, Counters] = field(default_factory=dict)
+    sums: Sums = field(default_factory=dict)
     _later: list[tuple[datetime, int, str, Any]] = field(default_factory=list)
     _made: int = 0
     _webhooks: int = 0
@@ -128,8 +140,9 @@ class History:
         life = Life(people.amount(rng), opened_at, plan.ttl)
         life.play(f"merchant:{seller.merch_id}", opened_at, plan.until, rng, serial)
         self._count(wallet, opened_at, life)
-        self._note(seller, pk, payment_id, wallet, life)
         created, written, read = seller.create_time(opened_at, rng)
+        self._note(seller, pk, payment_id, wallet, life)
+        self._enter(seller, pk, periods.floor(created), life)
         who = people.payer(rng, max(plan.payments // 3, 1))
         opened = text(opened_at)
         due, closed = life.due_at and text(life.due_at), life.closed_at and text(life.closed_at)
@@ -164,6 +177,12 @@ class History:
         for at, actor, action, details in life.noted:
             self._keep(at, "audit_entries", (text(at), actor, action, pk, details))
 
+    def _enter(self, seller: Seller, pk: int, hour: datetime, life: Life) -> None:
+        number = periods.hours(hour)
+        for at, version, moved in life.moved:
+            self._keep(at, "ledger_entries", (pk, version, text(at), number, *moved))
+        self.sums[seller.pk, hour] = total(self.sums.get((seller.pk, hour), NOTHING), life.standing)
+
     def _keep(self, at: datetime, table: str, row: Any) -> None:
         self._made += 1
         self._later.append((at, self._made, table, row))
@@ -174,7 +193,7 @@ class History:
         end = len(self._later)
         while moment is not None and end and self._later[end - 1][0] > moment:
             end -= 1
-        rows: Rows = {"transfers": [], "webhooks": [], "webhook_attempts": [], "audit_entries": []}
+        rows: Rows = {name: [] for name in COLUMNS if name != "payments"}
         for _, _, table, row in self._later[:end]:
             rows[table].append(self._row(row) if table.startswith("webhook") else row)
         del self._later[:end]

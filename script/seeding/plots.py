@@ -10,7 +10,9 @@ from random import Random
 
 from cerber import money
 from cerber.errors import MoneyReceived, NotPossible, PaymentClosed
+from cerber.ledger.accounts import NOTHING, Accounts, change
 from cerber.payments.changes import FOREVER, SUM_HELD_AFTER
+from cerber.payments.standing import standing
 from cerber.payments.states import OPEN, Event, Facts, Status, Step, decide, is_due
 from cerber.webhooks.kinds import Kind
 from seeding.people import ADMIN, OPERATORS
@@ -70,7 +72,8 @@ class Came:
 
 
 class Life:
-    """A payment from its opening on: what it is, its transfers, what its merchant is told and what the log notes."""
+    """A payment from its opening on: what it is, its transfers, what its merchant is told, what the log notes and
+    what moves in the ledger."""
 
     def __init__(self, total: int, opened_at: datetime, ttl: timedelta | None) -> None:
         self.sum = total
@@ -84,11 +87,17 @@ class Life:
         self.transfers: list[Came] = []
         self.told: list[tuple[datetime, Kind, int]] = []
         self.noted: list[tuple[datetime, str, str, str]] = []
+        self.moved: list[tuple[datetime, int, Accounts]] = [(opened_at, 1, self.standing)]
 
     @property
     def expected(self) -> int:
         """What its wallet still waits for, in qəpik."""
         return max(self.sum - self.received, 0) if self.status in OPEN else 0
+
+    @property
+    def standing(self) -> Accounts:
+        """Where its sum stands, in qəpik."""
+        return standing(self.status, self.sum, self.received)
 
     def play(self, merchant: str, opened_at: datetime, until: datetime, rng: Random, serial: int) -> None:
         """A plot, as far as it gets by `until`. What the rules refuse does not happen."""
@@ -140,8 +149,11 @@ class Life:
             is_open = step.status in OPEN
             self.closed_at = None if is_open else at
             self.holds_sum_until = FOREVER if is_open else at + SUM_HELD_AFTER
+        stood = self.standing
         self.status, self.received, self.cause = step.status, step.received, step.cancel_cause
         self.version += 1
+        if (moved := change(stood, self.standing)) != NOTHING:
+            self.moved.append((at, self.version, moved))
         if step.webhook is not None:
             self.told.append((at, step.webhook, step.received))
         if event is not None:

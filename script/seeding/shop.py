@@ -12,6 +12,7 @@ from cerber.audit.models import AuditEntry
 from cerber.db.engines import db
 from cerber.db.transactions import reading, transaction
 from cerber.errors import AlreadyExists
+from cerber.ledger import folding
 from cerber.merchants import accounts
 from cerber.merchants.models import Merchant, MerchantSecret
 from cerber.timestamps import day_of
@@ -19,7 +20,7 @@ from cerber.wallets import registry
 from cerber.wallets.models import Wallet
 from cerber.webhooks.callback_urls import parse_callback_url
 from cerber.webhooks.models import Endpoint
-from seeding.history import Counters, Plan
+from seeding.history import Counters, Plan, Sums
 from seeding.people import Seller
 
 ACTOR = "seed"
@@ -74,8 +75,9 @@ def settle_in(begins: datetime) -> tuple[list[Seller], list[int]]:
 
 
 @transaction
-def close_books(counters: dict[int, Counters], plan: Plan) -> None:
-    """Writes what the wallets' counters are after the history."""
+def close_books(counters: dict[int, Counters], sums: Sums, plan: Plan) -> None:
+    """Writes what the wallets' counters and the ledger's sums are after the history."""
+    folding.add(folding.rolled_up(sums))
     today = day_of(plan.until, plan.zone)
     for pk, counted in counters.items():
         values = {

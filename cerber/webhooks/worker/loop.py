@@ -13,7 +13,7 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from apscheduler.executors.debug import DebugExecutor
 from apscheduler.job import Job
@@ -40,6 +40,7 @@ LOOK_AGAIN = 0.03  # seconds
 STAY = 1.0
 HEARTBEAT = 30.0
 TIDY = 300.0
+DUTIES = 5.0
 CLOCK_WATCH = 5.0
 STOPS_WITHIN = 19.0
 RECORDED_AT_ONCE = 64
@@ -51,7 +52,12 @@ class Delivery:
     """One worker: what it sends, what came back and is not recorded yet, and what it knows of the endpoints."""
 
     def __init__(
-        self, app: Flask, name: str, expire_due: Callable[[], int], stopping: threading.Event | None = None
+        self,
+        app: Flask,
+        name: str,
+        expire_due: Callable[[], int],
+        stopping: threading.Event | None = None,
+        duties: Sequence[Callable[[], object]] = (),
     ) -> None:
         self._app = app
         self._expire_due = expire_due
@@ -67,7 +73,9 @@ class Delivery:
         self._busy = False  # whether the last turn claimed anything
         self._away = False  # the database
         self._next_look = 0.0
+        self._duties = duties
         self._next_beat = self._next_tidy = 0.0
+        self._next_duties = 0.0 if duties else float("inf")
 
     def poll(self) -> None:
         """One turn. Where there is work it goes on until nothing has come for a second, so that a busy queue is
@@ -145,12 +153,16 @@ class Delivery:
             self._next_beat = time.monotonic() + HEARTBEAT
         if time.monotonic() >= self._next_tidy:
             self._next_tidy = time.monotonic() + (HEARTBEAT if heartbeats.tidy() else TIDY)
+        if time.monotonic() >= self._next_duties:
+            self._next_duties = time.monotonic() + DUTIES
+            for duty in self._duties:
+                duty()
 
     def _is_idle(self, due: Due) -> bool:
         """Whether there is nothing at all to do: an app context costs more than the look."""
         has_work = due.event or due.expiry or self._sender.in_flight or self._uncounted.waits
         back = self._returned.results or self._returned.unsent
-        return not (has_work or back) and time.monotonic() < min(self._next_beat, self._next_tidy)
+        return not (has_work or back) and time.monotonic() < min(self._next_beat, self._next_tidy, self._next_duties)
 
     def _look(self) -> Due:
         """What is due. While there is plenty to send it is not asked each time."""
@@ -248,14 +260,15 @@ class Signals:
         self._came.put(number)
 
 
-def run(app: Flask, expire_due: Callable[[], int]) -> None:
+def run(app: Flask, expire_due: Callable[[], int], duties: Sequence[Callable[[], object]] = ()) -> None:
     """`flask deliver`: until SIGTERM or SIGINT; then finishes what is in flight.
 
-    `expire_due` is called when a payment is due to expire: the payments' room stands above this one.
+    `expire_due` is called when a payment is due to expire, `duties` every few seconds: both belong to rooms that this
+    one doesn't know.
     """
     _check_schema(app)
     signals = Signals()
-    delivery = Delivery(app, _name(), expire_due, signals.stopping)
+    delivery = Delivery(app, _name(), expire_due, signals.stopping, duties)
     with app.app_context():
         interval = settings().poll_interval
     defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
@@ -270,10 +283,12 @@ def run(app: Flask, expire_due: Callable[[], int]) -> None:
     end.join(STOPS_WITHIN)
 
 
-def run_once(app: Flask, expire_due: Callable[[], int], seconds: float | None) -> None:
+def run_once(
+    app: Flask, expire_due: Callable[[], int], seconds: float | None, duties: Sequence[Callable[[], object]] = ()
+) -> None:
     """`flask deliver --once`: sends what is due, then returns. `seconds` bounds it; so does SIGTERM or SIGINT."""
     _check_schema(app)
-    Delivery(app, f"{_name()} once", expire_due, Signals().stopping).run_once(seconds)
+    Delivery(app, f"{_name()} once", expire_due, Signals().stopping, duties).run_once(seconds)
 
 
 def _check_schema(app: Flask) -> None:

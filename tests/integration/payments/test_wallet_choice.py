@@ -126,5 +126,5 @@ def test_a_payment_is_opened_in_few_statements(app: Flask) -> None:
         for engine in db.engines.values():
             event.listen(engine, "before_cursor_execute", lambda *about: seen.append(about[2]))
         opening.open_payment(merchant, opening.Opening("next", "99450", 400_00, CALLBACK, None, "now"))
-        most = 4 if db.engine.dialect.name == "sqlite" else 5
+        most = 5 if db.engine.dialect.name == "sqlite" else 6
     assert len(seen) == most, seen

@@ -72,6 +72,17 @@ HOLDS = {
         SELECT a.id FROM webhooks a JOIN webhooks b ON b.id = a.id + 1 WHERE b.created_at < a.created_at""",
     "the audit log's keys rise with time": """
         SELECT a.id FROM audit_entries a JOIN audit_entries b ON b.id = a.id + 1 WHERE b.at < a.at""",
+    "the ledger's entries of a payment add up to where its sum stands": """
+        SELECT p.id FROM payments p JOIN ledger_entries e ON e.payment_id = p.id
+        GROUP BY p.id, p.sum, p.received, p.status HAVING SUM(e.ordered) <> -p.sum OR SUM(e.received) <> p.received
+        OR SUM(e.cancelled) <> CASE p.status WHEN 'cancel' THEN p.sum ELSE 0 END
+        OR SUM(e.written_off) <> CASE WHEN p.status = 'accept' AND p.received < p.sum
+        THEN p.sum - p.received ELSE 0 END
+        UNION ALL SELECT p.id FROM payments p LEFT JOIN ledger_entries e ON e.payment_id = p.id WHERE e.id IS NULL""",
+    "the ledger's sums are those of its entries": """
+        SELECT width FROM ledger_sums GROUP BY width
+        HAVING SUM(received) <> (SELECT SUM(received) FROM ledger_entries)
+        OR SUM(expected) <> (SELECT SUM(expected) FROM ledger_entries)""",
     "every row names rows that are there": """
         SELECT t.id FROM transfers t LEFT JOIN payments p ON p.id = t.payment_id WHERE p.id IS NULL
         UNION ALL SELECT w.id FROM webhooks w LEFT JOIN payments p ON p.id = w.payment_id

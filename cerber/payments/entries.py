@@ -1,0 +1,30 @@
+"""What a change of a payment moves in the ledger, entered in the transaction of that change."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from cerber.ledger import posting
+from cerber.ledger.accounts import Accounts, change
+from cerber.payments.models import Payment
+from cerber.payments.standing import standing
+from cerber.payments.states import Status, Step
+
+
+def enter_opening(payment_pk: int, row: Mapping[str, Any]) -> None:
+    """Enters a new payment; `row` is what was inserted."""
+    asked = standing(Status.PENDING, row["sum"], 0)
+    posting.post(payment_pk, row["merchant_id"], row["create_time"], row["version"], row["opened_at"], asked)
+
+
+def enter(payment: Payment, step: Step, at: datetime) -> None:
+    """Enters what `step` moves, before it is made: under the version that the payment gets by it."""
+    moved = change(standing_of(payment), standing(step.status, payment.sum, step.received))
+    posting.post(payment.id, payment.merchant_id, payment.create_time, payment.version + 1, at, moved)
+
+
+def standing_of(payment: Payment) -> Accounts:
+    """Where the payment's sum stands, in qəpik."""
+    return standing(Status(payment.status), payment.sum, payment.received)
