@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from cerber import bot_api, cli, config, context, dashboard, health, metrics
+from cerber import bot_api, cli, config, context, dashboard, doors, health, metrics
 from cerber.cli import migrations
 from cerber.config import ROOT, BadSetting, Settings
 from cerber.db import engines, transactions
@@ -34,8 +34,7 @@ def _wire(settings: Settings) -> Flask:
     app = Flask("cerber", root_path=str(ROOT), instance_path=str(ROOT / "instance"))
     app.config["SECRET_KEY"] = settings.secret_key
     app.url_map.merge_slashes = False  # a redirect would turn a POST into a GET
-    if settings.on_pythonanywhere:
-        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=1, x_proto=1)  # type: ignore[method-assign]
+    _trust(app, settings.trusted_proxies)
     (ROOT / "instance").mkdir(exist_ok=True)
     context.install(app, settings)
     engines.init_app(app, settings)
@@ -44,7 +43,15 @@ def _wire(settings: Settings) -> Flask:
     dashboard.init_app(app)
     health.init_app(app)
     metrics.init_app(app)
+    doors.init_app(app)
     cli.init_app(app)
     if "flask_migrate" in sys.modules:  # somebody calls its functions; `flask db` loads it by itself
         migrations.add_migrations(app)
     return app
+
+
+def _trust(app: Flask, proxies: int) -> None:
+    """Takes address and scheme from so many proxies in front. Never the host: few proxies write X-Forwarded-Host, so
+    a client's own would pass, and a merchant could tell us that this gateway is elsewhere."""
+    if proxies:
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=proxies, x_proto=proxies)  # type: ignore[method-assign]

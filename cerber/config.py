@@ -50,11 +50,13 @@ class Settings:
     egress_proxy: str | None
     metrics_token: str | None
     attempt_days: int
+    trusted_proxies: int
     on_pythonanywhere: bool
 
 
 def from_environment(env: Mapping[str, str]) -> Settings:
     """Settings out of `env`. Raises BadSetting with the first bad variable's name and what it should be."""
+    on_pythonanywhere = "PYTHONANYWHERE_DOMAIN" in env or "PYTHONANYWHERE_SITE" in env
     return Settings(
         database_url=_read(env, "CERBER_DATABASE_URL", _database_url, f"sqlite:///{ROOT}/instance/cerber.db"),
         secret_key=_read(env, "CERBER_SECRET_KEY", _secret_key),
@@ -70,7 +72,8 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         egress_proxy=_read(env, "CERBER_EGRESS_PROXY", _optional(proxy_url), ""),
         metrics_token=_read(env, "CERBER_METRICS_TOKEN", _optional(_metrics_token), ""),
         attempt_days=_read(env, "CERBER_ATTEMPT_DAYS", _integer(1, 3650), "30"),
-        on_pythonanywhere="PYTHONANYWHERE_DOMAIN" in env or "PYTHONANYWHERE_SITE" in env,
+        trusted_proxies=_read(env, "CERBER_TRUSTED_PROXIES", _integer(0, 9), "1" if on_pythonanywhere else "0"),
+        on_pythonanywhere=on_pythonanywhere,
     )
 
 

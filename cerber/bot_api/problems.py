@@ -25,6 +25,7 @@ STATUS = {
     "invalid": 422,
     "webhook_body": 422,
     "too_many_requests": 429,
+    "internal": 500,  # not in the contract: a mistake of ours
     "no_wallet_available": 503,
     "unavailable": 503,
 }

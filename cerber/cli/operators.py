@@ -8,13 +8,16 @@ import click
 
 from cerber.cli.plain import ACTOR, PlainGroup, checked_id, print_table
 from cerber.operators import staff
+from cerber.operators.models import Role
 
 operator = PlainGroup("operator", help="People who decide payments.")
 
 
 @operator.command("add")
 @click.argument("username", callback=checked_id)
-@click.option("--role", type=click.Choice(staff.ROLES), default=staff.ROLES[0], show_default=True)
+@click.option(
+    "--role", type=click.Choice([role.value for role in Role]), default=Role.OPERATOR.value, show_default=True
+)
 @click.option("--password-stdin", is_flag=True)
 def operator_add(username: str, role: str, password_stdin: bool) -> None:
     """Adds an operator; asks for the password where it is not piped."""

@@ -11,14 +11,15 @@ from flask_bootstrap import Bootstrap5
 from cerber.context import settings
 from cerber.dashboard import auth, payments, webhooks  # noqa: F401  # they add their routes to the pages
 from cerber.dashboard.pages import pages
+from cerber.ways import Way, way_of
 
 
 class _Sessions(SecureCookieSessionInterface):
-    """Flask's own, for the pages alone: a call of the API has no session to read and to save. The cookie is Secure
-    where the public address says https or the request came by it."""
+    """Flask's own, for the pages alone: merchants and monitors have no session to read and to save. The cookie is
+    Secure where the public address says https or the request came by it."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        return None if request.path.startswith("/bot_api/") else super().open_session(app, request)
+        return super().open_session(app, request) if way_of(request.path) is Way.PAGES else None
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return super().get_cookie_secure(app) or request.is_secure

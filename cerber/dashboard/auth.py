@@ -2,44 +2,32 @@
 
 from __future__ import annotations
 
-from flask import Flask, g, redirect, render_template, request, session, url_for
+import flask
+from flask import Flask, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import LoginManager, UserMixin, current_user, login_user, logout_user
+from flask_login import LoginManager, login_user, logout_user
 
-from cerber.dashboard import forms
+from cerber.dashboard import forms, session
 from cerber.dashboard.pages import csrf, pages
 from cerber.errors import TooManyLogins, WrongLogin
 from cerber.operators import login
-from cerber.operators.models import Operator
-
-
-class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
-    """An operator with a session. The session names the operator's key too: a new key ends all sessions."""
-
-    def __init__(self, operator: Operator) -> None:
-        self.operator = operator
-
-    def get_id(self) -> str:
-        return f"{self.operator.id}:{self.operator.session_key}"
-
-
-def load(session_id: str) -> SignedIn | None:
-    number, _, key = session_id.partition(":")
-    operator = login.find(int(number), key)
-    return SignedIn(operator) if operator else None
 
 
 def init_app(app: Flask) -> None:
     manager = LoginManager(app, add_context_processor=False)  # or an outage's page asks the database, too
-    manager.user_loader(load)
+    manager.user_loader(session.load)
     csrf.init_app(app)
 
 
 @pages.route("/login", methods=["GET", "POST"])
 def log_in() -> ResponseReturnValue:
     target = forms.local_path(request.args.get("next", "")) or url_for("pages.queue_page")
-    if request.method == "GET":
-        return redirect(target, 303) if current_user.is_authenticated else render_template("login.html")
+    if request.method == "POST":  # a HEAD must not count as a try
+        return _try(target)
+    return redirect(target, 303) if session.operator() else render_template("login.html")
+
+
+def _try(target: str) -> ResponseReturnValue:
     username = request.form.get("username", "").strip()
     password, totp = request.form.get("password", ""), request.form.get("totp", "")
     try:
@@ -49,9 +37,9 @@ def log_in() -> ResponseReturnValue:
     except TooManyLogins as error:
         page = render_template("login.html", message=error.message, username=username)
         return page, 429, {"Retry-After": str(error.seconds)}
-    session.clear()  # nothing of the time before the log-in counts after it
-    session.permanent = True
-    login_user(SignedIn(operator))
+    flask.session.clear()  # nothing of the time before the log-in counts after it
+    flask.session.permanent = True
+    login_user(session.SignedIn(operator))
     return redirect(target, 303)
 
 
@@ -59,5 +47,5 @@ def log_in() -> ResponseReturnValue:
 def logout() -> ResponseReturnValue:
     login.end_sessions(g.operator.id)
     logout_user()
-    session.clear()
+    flask.session.clear()
     return redirect(url_for("pages.log_in"), 303)

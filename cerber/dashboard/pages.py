@@ -1,19 +1,17 @@
-"""What all pages share: who may see them, the tokens of their forms, their headers, filters and error pages."""
+"""What all pages share: who may see them, the tokens of their forms, and the filters of their templates."""
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
 
-from flask import Blueprint, Response, g, redirect, render_template, request, url_for
+from flask import Blueprint, flash, g, redirect, request, url_for
 from flask.typing import ResponseReturnValue
-from flask_login import current_user
 from flask_wtf.csrf import CSRFProtect
-from werkzeug.exceptions import HTTPException
 
 from cerber import money
 from cerber.context import now, settings
-from cerber.db.transactions import OUTAGES
+from cerber.dashboard import refusals, session
 from cerber.payments import states
 from cerber.payments.models import Payment
 from cerber.webhooks import queries
@@ -23,47 +21,22 @@ PK = "int(max=9223372036854775807)"  # the largest that the database can hold
 pages = Blueprint("pages", __name__)
 csrf = CSRFProtect()
 
-_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-    "X-Frame-Options": "DENY",
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",
-    "Cache-Control": "no-store",
-}
-
 
 @pages.before_request
 def guard() -> ResponseReturnValue | None:
     """First the session, then the form's token."""
-    g.operator = current_user.operator if current_user.is_authenticated else None
-    if g.operator is None and request.endpoint != "pages.log_in":
-        asked = request.full_path.rstrip("?") if request.method == "GET" and request.path != "/" else None
-        return redirect(url_for("pages.log_in", next=asked), 303)
+    if session.operator() is None and request.endpoint != "pages.log_in":
+        return redirect(url_for("pages.log_in", next=_wanted()), 303)
     csrf.protect()
     return None
 
 
-@pages.after_request
-def add_headers(response: Response) -> Response:
-    response.headers.update(_HEADERS)
-    return response
-
-
-@pages.errorhandler(HTTPException)
-def show_http_error(error: HTTPException) -> ResponseReturnValue:
-    if error.code is None or error.code < 400:
-        return error.get_response()  # a redirect
-    return render_template("error.html", title=error.name, message=error.description), error.code
-
-
-def show_outage(error: Exception) -> ResponseReturnValue:
-    message = "The database can't be reached at the moment. Nothing was changed; please try again."
-    return render_template("error.html", title="Not available", message=message), 503
-
-
-for outage in OUTAGES:
-    pages.register_error_handler(outage, show_outage)
+def _wanted() -> str | None:
+    """Where to after the log-in: what was asked for; or where the form stood that was sent without a session."""
+    if request.method in ("GET", "HEAD"):
+        return request.full_path.rstrip("?") if request.path != "/" else None
+    flash("Your session has ended, so nothing was changed. Log in, and you are back where you were.", "warning")
+    return refusals.way_back()
 
 
 @pages.app_template_filter("local")

@@ -11,6 +11,7 @@ from cerber import errors, money
 from cerber.context import now
 from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
+from cerber.operators.models import Role
 from cerber.payments import decisions, queries
 from cerber.payments.states import Event, possible
 
@@ -102,7 +103,7 @@ def _show(pk: int, refusal: str | None = None, status: int = 200) -> ResponseRet
 
 
 def _may_void() -> bool:
-    return bool(g.operator.role == "admin")
+    return bool(g.operator.role is Role.ADMIN)
 
 
 class _Actions:

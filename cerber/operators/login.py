@@ -41,7 +41,7 @@ def log_in(username: str, password: str, totp: str, address: str) -> Operator:
     attempt = _begin_attempt(username[:64], address[:64])
     operator, nobodys = _by_username(username), passwords.nobodys_hash()
     fits = passwords.fits(operator.password_hash if operator else nobodys, password)
-    if operator is None or not fits or not _code_fits(operator, totp):
+    if operator is None or not fits or not _take_code(operator, totp):
         raise WrongLogin("The username, the password or the code is wrong.")
     _forget_attempt(attempt)
     return operator
@@ -99,21 +99,26 @@ def _forget_attempt(attempt: int) -> None:
     db.session.execute(delete(FailedLogin).where(FailedLogin.id == attempt))
 
 
-def _code_fits(operator: Operator, code: str) -> bool:
-    """Whether the code is right, where one is set up: of this time step or a neighbour, each step once."""
+def _take_code(operator: Operator, code: str) -> bool:
+    """Whether the code was right and is now used up, where one is set up; true where none is."""
     if operator.totp_sealed is None:
         return True
-    totp = pyotp.TOTP(vault().open(operator.totp_sealed), interval=TOTP_SECONDS)
-    present = int(now().timestamp()) // TOTP_SECONDS
-    for step in (present - 1, present, present + 1):
-        right = totp.at(step * TOTP_SECONDS)
-        if hmac.compare_digest(right.encode(), code.strip().encode()) and _use_step(operator.id, step):
-            return True
-    return False
+    step = _step_of(vault().open(operator.totp_sealed), code.strip(), now())
+    return step is not None and _use_step(operator.id, step)
+
+
+def _step_of(secret: str, code: str, at: datetime) -> int | None:
+    """The time step whose code this is, of the present one and its neighbours."""
+    totp = pyotp.TOTP(secret, interval=TOTP_SECONDS)
+    present = int(at.timestamp()) // TOTP_SECONDS
+    codes = {step: totp.at(step * TOTP_SECONDS) for step in (present - 1, present, present + 1)}
+    found = [step for step, right in codes.items() if hmac.compare_digest(right.encode(), code.encode())]
+    return found[-1] if found else None
 
 
 @transactions.transaction
 def _use_step(operator_id: int, step: int) -> bool:
+    """Each step lets in once, and none does after a later one."""
     unused = or_(Operator.totp_step.is_(None), Operator.totp_step < step)
     used = db.session.execute(update(Operator).where(Operator.id == operator_id, unused).values(totp_step=step))
     return isinstance(used, CursorResult) and used.rowcount == 1

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from datetime import datetime
+from enum import StrEnum
 
 from sqlalchemy import BigInteger, CheckConstraint, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from cerber.db.tables import MYSQL_TABLE, Base, BigId
+from cerber.db.tables import MYSQL_TABLE, Base, BigId, one_of
+
+
+class Role(StrEnum):
+    """An admin may all that an operator may, and take back what was recorded by mistake."""
+
+    OPERATOR = "operator"
+    ADMIN = "admin"
 
 
 class Operator(Base):
@@ -19,7 +27,7 @@ class Operator(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     username: Mapped[str] = mapped_column(String(64), unique=True)
     password_hash: Mapped[str] = mapped_column(String(200))
-    role: Mapped[str] = mapped_column(String(16))
+    role: Mapped[Role] = mapped_column(one_of(Role))
     totp_sealed: Mapped[str | None] = mapped_column(String(400))
     totp_step: Mapped[int | None] = mapped_column(BigInteger)
     session_key: Mapped[str] = mapped_column(String(32))

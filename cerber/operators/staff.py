@@ -15,9 +15,8 @@ from cerber.db import transactions
 from cerber.db.engines import db
 from cerber.errors import AlreadyExists, InvalidOperator
 from cerber.operators import passwords
-from cerber.operators.models import Operator
+from cerber.operators.models import Operator, Role
 
-ROLES = ("operator", "admin")
 SHORTEST_PASSWORD = 10
 
 USERNAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -30,13 +29,13 @@ def add(username: str, password: str, role: str, actor: str) -> None:
         raise InvalidOperator("The username must have 1 to 64 letters, digits, dots, dashes or underscores.")
     if len(password) < SHORTEST_PASSWORD:
         raise InvalidOperator(f"The password must have at least {SHORTEST_PASSWORD} characters.")
-    if role not in ROLES:
-        raise InvalidOperator(f"The role must be one of: {', '.join(ROLES)}.")
+    if role not in tuple(Role):
+        raise InvalidOperator(f"The role must be one of: {', '.join(Role)}.")
     db.session.add(
         Operator(
             username=username,
             password_hash=passwords.hashed(password),
-            role=role,
+            role=Role(role),
             session_key=secrets.token_hex(16),
             created_at=now(),
         )
