@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from flask import request
-from sqlalchemy import bindparam, select
+from sqlalchemy import and_, bindparam, select
 
+from cerber import signing
 from cerber.bot_api import schemas
 from cerber.bot_api.body import Fields
+from cerber.context import now
 from cerber.db.transactions import read_connection
 from cerber.errors import WrongSignature
-from cerber.merchants import keyring
-from cerber.merchants.keyring import Signer
+from cerber.merchants import accounts, verification
 from cerber.merchants.models import Merchant
+from cerber.merchants.ring import Match, Proof, Ring
 from cerber.payments.models import Payment
 from cerber.payments.states import Status
 from cerber.signing import SecretKind
@@ -32,31 +33,11 @@ class Found:
     due_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
-    """What was signed, and the signature that came with it."""
-
-    signed: bytes
-    signature: str
-
-
-def message() -> Message:
-    """The raw body, or without one the raw query string as it was sent."""
-    body = request.get_data()
-    query = request.environ.get("QUERY_STRING", "").encode("latin-1")
-    return Message(body or query, request.headers.get("Signature", ""))
-
-
 def merchant(fields: Fields, kind: SecretKind) -> int:
     """The key of the merchant that `merch_id` names and that signed. Raises WrongSignature."""
-    name = schemas.usable(fields, "merch_id")
-    sent = message()
-    with read_connection() as connection:
-        row = connection.execute(_SIGNER, {"merch_id": name}).first() if name else None
-    signer = _signer(row.id, row.version, row.blocked_at) if row else None
-    if not keyring.signed(signer, kind, sent.signed, sent.signature) or signer is None:
-        raise _refused()
-    return signer.id
+    name, proof = schemas.usable(fields, "merch_id"), _proof()
+    found = verification.verified(lambda ring: ring.named(name, kind, proof, now()), _merchant)
+    return _accepted(found, kind)[0].entry.id
 
 
 def payment(fields: Fields) -> Found | None:
@@ -64,48 +45,51 @@ def payment(fields: Fields) -> Found | None:
 
     Raises WrongSignature.
     """
-    payment_id = schemas.usable(fields, "payment_id")
-    if "merch_id" in fields.values and schemas.usable(fields, "merch_id") is not None:
-        return _of(merchant(fields, SecretKind.PAYMENT), payment_id)
-    sent = message()
-    for row in _payments(payment_id):
-        signer = _signer(row.merchant_id, row.version, row.blocked_at)
-        if keyring.signed(signer, SecretKind.PAYMENT, sent.signed, sent.signature):
-            return _found(row)
-    if keyring.find_signer(SecretKind.PAYMENT, sent.signed, sent.signature) is None:
-        raise _refused()
-    return None
+    payment_id, name, proof = schemas.usable(fields, "payment_id"), schemas.usable(fields, "merch_id"), _proof()
+
+    def find(ring: Ring) -> Match | None:
+        if name is None:  # an unusable one is told after the signature
+            return ring.anyone(proof, now())
+        return ring.named(name, SecretKind.PAYMENT, proof, now())
+
+    found = verification.verified(find, lambda merchant_pk: _payment(merchant_pk, payment_id))
+    match, row = _accepted(found, SecretKind.PAYMENT)
+    return None if row.id is None else Found(row.id, match.entry.merch_id, Status(row.status), row.due_at)
 
 
 # Built once: building a statement costs more than SQLite takes to run it.
-_SIGNER = select(Merchant.id, Merchant.version, Merchant.blocked_at).where(Merchant.merch_id == bindparam("merch_id"))
-_PAYMENT = (Payment.id, Payment.status, Payment.due_at, Payment.merchant_id)
-_MERCHANT = (Merchant.merch_id, Merchant.version, Merchant.blocked_at)
-_PAYMENTS = select(*_PAYMENT, *_MERCHANT).join(Merchant).where(Payment.payment_id == bindparam("payment_id"))
-_OWN_PAYMENT = _PAYMENTS.where(Payment.merchant_id == bindparam("merchant_pk"))
+_MERCHANT = select(Merchant.version, Merchant.blocked_at).where(Merchant.id == bindparam("merchant_pk"))
+_OF_MERCHANT = and_(Payment.merchant_id == Merchant.id, Payment.payment_id == bindparam("payment_id"))
+_PAYMENT = _MERCHANT.add_columns(Payment.id, Payment.status, Payment.due_at).outerjoin(Payment, _OF_MERCHANT)
 
 
-def _payments(payment_id: str | None) -> Sequence[Any]:
-    """The payments with this id, of whichever merchants."""
-    if payment_id is None:
-        return ()
+def _merchant(merchant_pk: int) -> Any | None:
     with read_connection() as connection:
-        return connection.execute(_PAYMENTS, {"payment_id": payment_id}).all()
+        return connection.execute(_MERCHANT, {"merchant_pk": merchant_pk}).first()
 
 
-def _of(merchant_pk: int, payment_id: str | None) -> Found | None:
+def _payment(merchant_pk: int, payment_id: str | None) -> Any | None:
     with read_connection() as connection:
-        row = connection.execute(_OWN_PAYMENT, {"payment_id": payment_id, "merchant_pk": merchant_pk}).first()
-    return _found(row) if row else None
+        return connection.execute(_PAYMENT, {"merchant_pk": merchant_pk, "payment_id": payment_id}).first()
 
 
-def _found(row: Any) -> Found:
-    return Found(row.id, row.merch_id, Status(row.status), row.due_at)
+def _accepted(found: tuple[Match, Any] | None, kind: SecretKind) -> tuple[Match, Any]:
+    if found is None:
+        raise WrongSignature("The signature is missing or wrong, or the merchant may not ask.")
+    entry = found[0].entry
+    if found[0].first_use:
+        accounts.note_first_use(entry.id, entry.version, kind)
+    return found
 
 
-def _signer(merchant_pk: int, version: int, blocked_at: datetime | None) -> Signer:
-    return Signer(merchant_pk, version, blocked_at is not None)
-
-
-def _refused() -> WrongSignature:
-    return WrongSignature("The signature is missing or wrong, or the merchant may not ask.")
+def _proof() -> Proof:
+    """The raw body, or without one the raw query string as it was sent, and what signs it: V2 alone where it came."""
+    body, query = request.get_data(), request.environ.get("QUERY_STRING", "").encode("latin-1")
+    message, address = body or query, request.remote_addr or ""
+    sent = request.headers.get("Signature-V2")
+    if sent is None:
+        signature = "" if signing.is_message_v2(message) else request.headers.get("Signature", "")
+        return Proof(message, signing.read_signature(signature), is_v2=False, address=address)
+    timestamp, digest = signing.read_signature_v2(sent, now().timestamp())
+    path = str(request.url_rule)  # with its last slash, whatever was asked
+    return Proof(signing.message_v2(request.method, path, timestamp, message), digest, is_v2=True, address=address)

@@ -9,8 +9,9 @@ from datetime import timedelta
 import click
 
 from cerber import signing, timestamps
-from cerber.cli.plain import ACTOR, PlainGroup, checked_id, print_secret, print_table
+from cerber.cli.plain import ACTOR, PlainGroup, checked_id, print_json, print_secret, print_table
 from cerber.merchants import accounts
+from cerber.merchants.models import MerchantSecret
 
 merchant = PlainGroup("merchant", help="Merchants and their secrets.")
 
@@ -54,6 +55,54 @@ def merchant_unblock(merch_id: str) -> None:
     accounts.set_blocked(merch_id, ACTOR, blocked=False)
 
 
+@merchant.command("require-v2")
+@click.argument("merch_id")
+@click.option("--off", is_flag=True, help="Take requests that Signature alone signs again.")
+def merchant_require_v2(merch_id: str, off: bool) -> None:
+    """Refuses a merchant's requests without Signature-V2, from the next one on."""
+    accounts.require_v2(merch_id, ACTOR, required=not off)
+
+
+@merchant.command("networks")
+@click.argument("merch_id")
+@click.argument("networks", nargs=-1, metavar="CIDR...")
+@click.option("--off", is_flag=True, help="Take requests from anywhere again.")
+def merchant_networks(merch_id: str, networks: tuple[str, ...], off: bool) -> None:
+    """Refuses a merchant's requests from elsewhere than these networks, from the next one on."""
+    if off == bool(networks):
+        raise click.UsageError("Give networks such as 203.0.113.0/24, or --off.")
+    try:
+        accounts.set_networks(merch_id, networks, ACTOR)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from None
+
+
+@merchant.command("rename")
+@click.argument("merch_id")
+@click.argument("name")
+def merchant_rename(merch_id: str, name: str) -> None:
+    """Gives a merchant another NAME for people to read. MERCH_ID stays: its requests name it."""
+    accounts.rename(merch_id, name, ACTOR)
+
+
+@merchant.command("show")
+@click.argument("merch_id")
+def merchant_show(merch_id: str) -> None:
+    """Shows all there is to know of a merchant but its secrets, as JSON."""
+    row, secrets = accounts.find(merch_id)
+    print_json(
+        {
+            "merch_id": row.merch_id,
+            "name": row.name,
+            "created_at": timestamps.utc_text(row.created_at, "seconds"),
+            "blocked": row.blocked_at is not None,
+            "v2_only": row.v2_only,
+            "networks": (row.networks or "").split() or None,
+            "secrets": [_secret(secret) for secret in secrets],
+        }
+    )
+
+
 @merchant.command("list")
 @click.option("--json", "as_json", is_flag=True)
 def merchant_list(as_json: bool) -> None:
@@ -63,6 +112,15 @@ def merchant_list(as_json: bool) -> None:
         for row in accounts.list_all()
     ]
     print_table(rows, as_json)
+
+
+def _secret(row: MerchantSecret) -> dict[str, object]:
+    until = row.valid_until
+    return {
+        "kind": row.kind,
+        "created_at": timestamps.utc_text(row.created_at, "seconds"),
+        "valid_until": None if until is None else timestamps.utc_text(until, "seconds"),
+    }
 
 
 def given_secrets() -> tuple[str, str]:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import delete, select
 from sqlalchemy.exc import IntegrityError
 
-from cerber import signing
+from cerber import identifiers, signing
 from cerber.audit import trail
 from cerber.context import now, vault
 from cerber.db.engines import db
 from cerber.db.transactions import reading, transaction
 from cerber.errors import AlreadyExists, NotFound
+from cerber.merchants import networks
 from cerber.merchants.models import LONGEST_NAME, Merchant, MerchantSecret
 from cerber.signing import SecretKind
 
@@ -30,9 +32,7 @@ class Rotation:
 @transaction
 def add(merch_id: str, name: str, payment_secret: str, balance_secret: str, actor: str) -> None:
     """A new merchant. Raises AlreadyExists for its id or a secret that another holds, ValueError for a bad secret."""
-    if len(name) > LONGEST_NAME or not name.isprintable():
-        raise ValueError(f"a merchant's name has at most {LONGEST_NAME} printable characters")
-    merchant = Merchant(merch_id=merch_id, name=name, created_at=now())
+    merchant = Merchant(merch_id=merch_id, name=_checked_name(name), created_at=now())
     db.session.add(merchant)
     try:
         db.session.flush()
@@ -66,7 +66,40 @@ def set_blocked(merch_id: str, actor: str, *, blocked: bool) -> None:
     merchant = _locked(merch_id)
     if blocked != (merchant.blocked_at is not None):
         merchant.blocked_at = now() if blocked else None
+        merchant.version += 1
         trail.note(now(), actor, "merchant_blocked" if blocked else "merchant_unblocked", merch_id=merch_id)
+
+
+@transaction
+def require_v2(merch_id: str, actor: str, *, required: bool) -> None:
+    """Refuses or lets in requests that `Signature` alone signs. Raises NotFound."""
+    merchant = _locked(merch_id)
+    if required != merchant.v2_only:
+        merchant.v2_only = required
+        merchant.version += 1
+        trail.note(now(), actor, "merchant_v2_required" if required else "merchant_v2_optional", merch_id=merch_id)
+
+
+@transaction
+def set_networks(merch_id: str, given: Sequence[str], actor: str) -> None:
+    """Lets a merchant's requests in from these networks alone; from anywhere where none is given.
+
+    Raises NotFound, and ValueError for what is no network.
+    """
+    merchant, text = _locked(merch_id), networks.joined(given) or None
+    if text != merchant.networks:
+        merchant.networks = text
+        merchant.version += 1
+        trail.note(now(), actor, "merchant_networks", merch_id=merch_id, networks=text or "any")
+
+
+@transaction
+def rename(merch_id: str, name: str, actor: str) -> None:
+    """Gives a merchant another name for people to read; its id stays. Raises NotFound and ValueError."""
+    merchant = _locked(merch_id)
+    was, merchant.name = merchant.name, _checked_name(name)
+    if name != was:
+        trail.note(now(), actor, "merchant_renamed", merch_id=merch_id, name=name, before=was)
 
 
 @transaction
@@ -84,11 +117,31 @@ def list_all() -> list[Merchant]:
         return list(session.scalars(select(Merchant).order_by(Merchant.id)))
 
 
+def find(merch_id: str) -> tuple[Merchant, Sequence[MerchantSecret]]:
+    """A merchant with its secrets as they are kept, sealed. Raises NotFound."""
+    with reading() as session:
+        merchant = session.scalar(select(Merchant).filter_by(merch_id=merch_id))
+        if merchant is None:
+            raise _unknown(merch_id)
+        own = select(MerchantSecret).filter_by(merchant_id=merchant.id)
+        return merchant, session.scalars(own.order_by(MerchantSecret.kind, MerchantSecret.slot)).all()
+
+
 def _locked(merch_id: str) -> Merchant:
     merchant = db.session.scalar(select(Merchant).filter_by(merch_id=merch_id).with_for_update())
     if merchant is None:
-        raise NotFound(f"There is no merchant {merch_id}.")
+        raise _unknown(merch_id)
     return merchant
+
+
+def _unknown(merch_id: str) -> NotFound:
+    return NotFound(f"There is no merchant {merch_id}.")
+
+
+def _checked_name(name: str) -> str:
+    if len(identifiers.plain(name)) > LONGEST_NAME:
+        raise ValueError(f"a merchant's name has at most {LONGEST_NAME} characters")
+    return name
 
 
 def _store(merchant: Merchant, kind: SecretKind, secret: str) -> None:

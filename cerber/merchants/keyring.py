@@ -1,14 +1,16 @@
-"""Who signed a request, and which secrets sign a webhook (contract section 2).
+"""A merchant's secrets, opened, and which of them sign a webhook (contract sections 2 and 5).
 
-Opened secrets are kept in this process by merchant and version. Each request reads the version with what it needs
-anyway, so a rotation or a block holds in every process from its next request on.
+Opened secrets are kept in this process by merchant and version. Whoever uses them has read the version with what it
+needs anyway, so a rotation holds in every process from its next request on.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any, TypeAlias
 
 from cryptography.fernet import InvalidToken
 from flask import current_app
@@ -16,15 +18,20 @@ from sqlalchemy import select
 
 from cerber import signing
 from cerber.context import now, vault
-from cerber.db.transactions import read_connection, reading
+from cerber.db.transactions import read_connection
 from cerber.errors import Unavailable
-from cerber.merchants import accounts
-from cerber.merchants.models import Merchant, MerchantSecret
+from cerber.merchants.models import MerchantSecret
 from cerber.signing import SecretKind
 
 log = logging.getLogger(__name__)
-_NOBODY = signing.new_secret()  # what a signature is checked against where there is no secret: the same work
-_MERCHANTS = select(Merchant.id, Merchant.version, Merchant.blocked_at)
+AT_ONCE = 500  # merchants named in one statement; with more of them the whole table is read
+_SECRETS = select(
+    MerchantSecret.merchant_id,
+    MerchantSecret.kind,
+    MerchantSecret.sealed,
+    MerchantSecret.valid_until,
+    MerchantSecret.first_used_at,
+).order_by(MerchantSecret.kind, MerchantSecret.slot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,38 +53,26 @@ class Signer:
     blocked: bool
 
 
-def signed(signer: Signer | None, kind: SecretKind, message: bytes, signature: str) -> bool:
-    """Whether this merchant may ask and signed `message`. Takes the same work for nobody, and for a blocked one."""
-    keys = _valid(signer, kind) if signer else []
-    texts = [key.secret for key in keys] + [_NOBODY] * (2 - len(keys))
-    matches = [signing.verify(text, message, signature) for text in texts]
-    if signer is None or signer.blocked or not any(matches[: len(keys)]):
-        return False
-    if matches[0] and len(keys) == 2 and not keys[0].used:
-        accounts.note_first_use(signer.id, signer.version, kind)
-    return True
+Keys: TypeAlias = tuple[Key, ...]
 
 
-def find_signer(kind: SecretKind, message: bytes, signature: str) -> Signer | None:
-    """The merchant who signed, of all there are: for the calls that name none."""
-    found = None
-    with read_connection() as connection:
-        rows = connection.execute(_MERCHANTS).all()
-    for row in rows:
-        signer = Signer(row.id, row.version, row.blocked_at is not None)
-        if signed(signer, kind, message, signature):
-            found = signer
-    return found
+def valid(keys: Keys, kind: SecretKind, at: datetime) -> list[Key]:
+    """Of a kind: the current secret first and, while the overlap lasts, the one before it."""
+    return [key for key in keys if key.kind == kind and (key.old_until is None or key.old_until > at)]
+
+
+def rotating(keys: list[Key]) -> bool:
+    """Whether the new one of these valid secrets has not been used yet, and the old one still stands in for it."""
+    return len(keys) == 2 and not keys[0].used
 
 
 def webhook_headers(signer: Signer, kind: SecretKind, event_id: str, body: bytes) -> dict[str, str]:
     """The signatures of one attempt, made now: contract section 5. Raises Unavailable where no secret opens."""
-    keys = _valid(signer, kind)
+    keys = valid(_kept(signer), kind, now())
     if not keys:
         raise Unavailable("The merchant's secret can't be opened: is a key missing from CERBER_ENCRYPTION_KEYS?")
-    rotating = len(keys) == 2 and not keys[0].used
     timestamp = int(now().timestamp())
-    signers = [key.secret for key in (keys if rotating else keys[:1])]
+    signers = [key.secret for key in (keys if rotating(keys) else keys[:1])]
     return {
         "Signature": signing.sign(signers[-1], body),
         "webhook-id": event_id,
@@ -86,30 +81,30 @@ def webhook_headers(signer: Signer, kind: SecretKind, event_id: str, body: bytes
     }
 
 
-def _valid(signer: Signer, kind: SecretKind) -> list[Key]:
-    """The current secret and, while the overlap lasts, the one before it."""
-    at = now()
-    keys = _keys(signer)
-    return [key for key in keys if key.kind == kind and (key.old_until is None or key.old_until > at)]
+def opened(merchants: Collection[int]) -> dict[int, Keys]:
+    """The secrets of these merchants, each one's newest first. One that can't be opened is left out."""
+    keys: dict[int, list[Key]] = {pk: [] for pk in merchants}
+    found = _SECRETS.where(MerchantSecret.merchant_id.in_(merchants)) if len(merchants) <= AT_ONCE else _SECRETS
+    if merchants:
+        with read_connection() as connection:
+            for row in connection.execute(found):
+                if row.merchant_id in keys:
+                    keys[row.merchant_id] += _opened(row)
+    return {pk: tuple(own) for pk, own in keys.items()}
 
 
-def _keys(signer: Signer) -> tuple[Key, ...]:
-    cache: dict[int, tuple[int, tuple[Key, ...]]] = current_app.extensions.setdefault("cerber_keyring", {})
+def _opened(row: Any) -> list[Key]:
+    try:
+        return [Key(row.kind, vault().open(row.sealed), row.valid_until, row.first_used_at is not None)]
+    except InvalidToken:  # one merchant's trouble, and not that of all whose signature is looked for
+        log.error("A secret of merchant %d can't be opened: a key is missing", row.merchant_id)
+        return []
+
+
+def _kept(signer: Signer) -> Keys:
+    cache: dict[int, tuple[int, Keys]] = current_app.extensions.setdefault("cerber_keyring", {})
     version, keys = cache.get(signer.id, (0, ()))
     if version != signer.version:
-        keys = _open(signer.id)
+        keys = opened([signer.id])[signer.id]
         cache[signer.id] = (signer.version, keys)
     return keys
-
-
-def _open(merchant_pk: int) -> tuple[Key, ...]:
-    found = select(MerchantSecret).filter_by(merchant_id=merchant_pk)
-    with reading() as session:
-        rows = session.scalars(found.order_by(MerchantSecret.kind, MerchantSecret.slot)).all()
-    keys = []
-    for row in rows:
-        try:
-            keys.append(Key(row.kind, vault().open(row.sealed), row.valid_until, row.first_used_at is not None))
-        except InvalidToken:  # one merchant's trouble, and not that of all whose signature is looked for
-            log.error("A secret of merchant %d can't be opened: a key is missing", merchant_pk)
-    return tuple(keys)

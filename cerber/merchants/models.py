@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, String, UniqueConstraint
+from sqlalchemy import CheckConstraint, ForeignKey, String, Text, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cerber.db.tables import MYSQL_TABLE, Base, BigId
@@ -12,16 +13,32 @@ from cerber.db.tables import MYSQL_TABLE, Base, BigId
 LONGEST_NAME = 100
 
 
+def _first_version() -> int:
+    return secrets.randbelow(2**30)
+
+
 class Merchant(Base):
-    """`version` rises with each change to the secrets, so that every process sees a rotation at its next request."""
+    """`version` rises with each change to the secrets, and to who may ask and from where, so that every process sees
+    a rotation or a block at its next request. It begins anywhere: SQLite gives the id of a deleted merchant out
+    again, and what a process keeps of that one must not pass for the new one's.
+
+    `networks` are those that requests may come from, separated by blanks; None for any. `most_open` is how many
+    payments may be open, None for what CERBER_OPEN_PAYMENTS says, 0 for any number. `balances_sent` counts the
+    balance webhooks of the hour from `balances_since` on.
+    """
 
     __tablename__ = "merchants"
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     merch_id: Mapped[str] = mapped_column(String(64), unique=True)
     name: Mapped[str] = mapped_column(String(LONGEST_NAME), default="")
-    version: Mapped[int] = mapped_column(default=1)
+    version: Mapped[int] = mapped_column(default=_first_version)
     blocked_at: Mapped[datetime | None]
+    v2_only: Mapped[bool] = mapped_column(default=False)
+    networks: Mapped[str | None] = mapped_column(Text)
+    most_open: Mapped[int | None]
+    balances_since: Mapped[datetime | None]
+    balances_sent: Mapped[int] = mapped_column(default=0)
     created_at: Mapped[datetime]
 
 

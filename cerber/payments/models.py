@@ -35,6 +35,8 @@ class Payment(Base):
         # payment_id first: update_status and get_status name no merchant
         UniqueConstraint("payment_id", "merchant_id"),
         Index("ix_payments_merchant_id_create_time", "merchant_id", "create_time"),
+        # all that is asked of a merchant's open payments: how many there are, and their sums
+        Index("ix_payments_merchant_id_status_due_at_sum", "merchant_id", "status", "due_at", "sum"),
         Index("ix_payments_status_due_at", "status", "due_at"),
         Index("ix_payments_status_opened_at", "status", "opened_at"),
         Index("ix_payments_wallet_id_sum_holds_sum_until", "wallet_id", "sum", "holds_sum_until"),

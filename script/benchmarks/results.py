@@ -22,10 +22,13 @@ class Size:
     singles: int = 40
     history: int = 1_000_000
     polls: int = 2_000
+    asked: int = 2_000
 
 
 FULL = Size()
-QUICK = Size(requests=500, webhooks=1_000, half=1_000, idle=15, steady=8, singles=8, history=50_000, polls=500)
+QUICK = Size(
+    requests=500, webhooks=1_000, half=1_000, idle=15, steady=8, singles=8, history=50_000, polls=500, asked=500
+)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from benchmarks import web, worker
+from benchmarks import refusals, web, worker
 from benchmarks.places import Place
 from benchmarks.results import Result, Size
 
@@ -16,6 +16,8 @@ def memory(at: Place, size: Size) -> list[Result]:
 ROWS: dict[str, Callable[[Place, Size], list[Result]]] = {
     "get_status": web.get_status,
     "get_wallet": web.get_wallet,
+    "refused": refusals.refused,
+    "told_apart": refusals.told_apart,
     "delivery": worker.delivery,
     "steady": worker.steady,
     "single": worker.single,

@@ -44,9 +44,9 @@ def app_on(at: Place) -> Iterator[Flask]:
 class Shop:
     """A merchant with wallets on the place's database, and requests that it signed."""
 
-    def __init__(self, at: Place) -> None:
+    def __init__(self, at: Place, merch_id: str = "") -> None:
         self._at = at
-        self._merch_id = f"shop-{secrets.token_hex(4)}"
+        self._merch_id = merch_id or f"shop-{secrets.token_hex(4)}"
         self._secret = signing.new_secret()
         with app_on(at):
             accounts.add(self._merch_id, "", self._secret, signing.new_secret(), "benchmark")

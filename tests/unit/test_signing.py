@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import Any
 import pytest
 import standardwebhooks
 import standardwebhooks.webhooks
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cerber import signing
 
@@ -72,6 +75,13 @@ def test_the_standard_library_verifies_webhooks(case: dict[str, Any], monkeypatc
         assert standardwebhooks.Webhook(secret).verify(body, sent) == json.loads(body)
     with pytest.raises(standardwebhooks.WebhookVerificationError):
         standardwebhooks.Webhook(signing.new_secret()).verify(body, sent)
+
+
+@given(st.text(st.characters(codec="utf-8"), max_size=200), st.lists(st.binary(max_size=300), max_size=3))
+def test_a_prepared_key_signs_like_hmac(secret: str, messages: list[bytes]) -> None:
+    prepared = signing.PreparedKey(secret)
+    for message in messages:
+        assert prepared.digest(message) == hmac.digest(secret.encode(), message, "sha256")
 
 
 GOOD = signing.sign(SECRET, b"message")

@@ -36,6 +36,7 @@ Finished: TypeAlias = "subprocess.CompletedProcess[str]"
 AS_FLASK = ("-m", "flask")
 READS = {
     "merchant list": "",
+    "merchant show taken": "",
     "wallet list": "",
     "operator list": "",
     "doctor": "",
@@ -45,6 +46,9 @@ WRITES = {  # each with what it is given on standard input
     "merchant rotate taken payment": "",
     "merchant block taken": "",
     "merchant unblock taken": "",
+    "merchant require-v2 taken": "",
+    "merchant networks taken 10.0.0.0/8": "",
+    "merchant rename taken Shop": "",
     "wallet add 2 https://m10.example/2": "",
     "wallet pause 1": "",
     "wallet resume 1": "",

@@ -1,0 +1,106 @@
+"""The commands about a merchant: who may ask, how and from where, and what is shown of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import select
+
+from cerber import signing
+from cerber.audit.models import AuditEntry
+from cerber.db.transactions import reading
+from tests.integration.cli.test_commands import run
+from tests.support.factories import MerchantKeys, call
+
+
+def merchant(app: Flask, *arguments: str) -> str:
+    code, out, err = run(app, "merchant", *arguments)
+    assert (code, err) == (0, "")
+    return out
+
+
+def shown(app: Flask) -> Any:
+    return json.loads(merchant(app, "show", "shop-1"))
+
+
+def status(client: FlaskClient, keys: MerchantKeys) -> int:
+    return call(client, "GET", "get_balance", keys.balance_secret, {"merch_id": keys.merch_id}).status_code
+
+
+def audited(app: Flask) -> list[str]:
+    with app.app_context(), reading() as session:
+        return [entry.action for entry in session.scalars(select(AuditEntry).order_by(AuditEntry.id))]
+
+
+def test_require_v2_refuses_the_published_signature_until_it_is_off(
+    app: Flask, client: FlaskClient, keys: MerchantKeys
+) -> None:
+    for arguments, expected in (((), 401), ((), 401), (("--off",), 200), (("--off",), 200)):
+        merchant(app, "require-v2", "shop-1", *arguments)
+        assert status(client, keys) == expected
+        assert shown(app)["v2_only"] is (expected == 401)
+    assert audited(app)[-2:] == ["merchant_v2_required", "merchant_v2_optional"]
+
+
+def test_networks_let_requests_in_from_there_alone(app: Flask, client: FlaskClient, keys: MerchantKeys) -> None:
+    for arguments, kept, expected in (
+        (
+            ("203.0.113.0/24", "2001:DB8:0::/32", "192.0.2.7"),
+            ["203.0.113.0/24", "2001:db8::/32", "192.0.2.7/32"],
+            401,
+        ),
+        (("203.0.113.0/24", "127.0.0.0/8", "127.0.0.0/8"), ["203.0.113.0/24", "127.0.0.0/8"], 200),
+        (("::1",), ["::1/128"], 401),
+        (("--off",), None, 200),
+    ):
+        merchant(app, "networks", "shop-1", *arguments)
+        assert shown(app)["networks"] == kept
+        assert status(client, keys) == expected
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (["require-v2", "nobody"], 1),
+        (["networks", "nobody", "10.0.0.0/8"], 1),
+        (["networks", "shop-1"], 2),
+        (["networks", "shop-1", "--off", "10.0.0.0/8"], 2),
+        (["networks", "shop-1", "10.0.0.1/8"], 2),
+        (["networks", "shop-1", "10.0.0.0/33"], 2),
+        (["networks", "shop-1", "shop.example.com"], 2),
+        (["networks", "shop-1", *(f"10.0.0.{n}" for n in range(101))], 2),
+        (["rename", "nobody", "Shop"], 1),
+        (["rename", "shop-1", "x" * 101], 1),
+        (["rename", "shop-1", "a\nb"], 1),
+        (["rename", "shop-1", "a\u202eb"], 1),
+        (["rename", "shop-1", "\u3164"], 1),
+        (["show", "nobody"], 1),
+    ],
+)
+def test_a_mistake_is_one_line_and_changes_nothing(
+    app: Flask, keys: MerchantKeys, arguments: list[str], code: int
+) -> None:
+    before = shown(app)
+    result, out, err = run(app, "merchant", *arguments)
+    assert (result, out, len(err.splitlines())) == (code, "", 1)
+    assert err.startswith("Error: ")
+    assert shown(app) == before
+
+
+def test_a_merchant_is_shown_without_its_secrets_and_renamed(app: Flask, keys: MerchantKeys) -> None:
+    merchant(app, "rename", "shop-1", "Mağaza №7")
+    merchant(app, "rotate", "shop-1", "payment")
+    out = merchant(app, "show", "shop-1")
+    told = json.loads(out)
+    assert (told["merch_id"], told["name"], told["blocked"]) == ("shop-1", "Mağaza №7", False)
+    assert [(one["kind"], one["valid_until"] is None) for one in told["secrets"]] == [
+        ("balance", True),
+        ("payment", True),
+        ("payment", False),
+    ]
+    assert signing.PREFIX not in out
+    assert audited(app)[-2:] == ["merchant_renamed", "secret_rotated"]
