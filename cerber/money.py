@@ -7,6 +7,10 @@ from __future__ import annotations
 
 import re
 
+_TYPED = re.compile(
+    r"(?P<whole>[0-9]+|[0-9]{1,3}(?:[\s.,'][0-9]{3})+)(?:[.,](?P<rest>[0-9]{1,2}))?(?:\s?(?:AZN|₼|man|manat)\.?)?",
+    re.I,
+)
 _SUM = re.compile(r"(0|[1-9][0-9]{0,7})(?:\.([0-9]{1,2}))?")
 
 
@@ -23,6 +27,21 @@ def parse_sum(text: str) -> int:
     if qepik == 0:
         raise ValueError("must be at least 0.01")
     return qepik
+
+
+def read_typed(text: str) -> int | None:
+    """A sum as people type it, to qəpik: `12,50`, `1 000`, `1.000,50`, `12.5 AZN`. None for what is none.
+
+    A separator before one or two last digits begins the qəpik; any other stands between thousands.
+    """
+    match = _TYPED.fullmatch(text.strip())
+    if match is None:
+        return None
+    whole = re.sub(r"[^0-9]", "", match["whole"]).lstrip("0") or "0"
+    try:
+        return parse_sum(f"{whole}.{match['rest'] or '0'}")
+    except ValueError:
+        return None
 
 
 def text(qepik: int) -> str:

@@ -8,12 +8,14 @@ from flask import abort, g, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from cerber import errors, money
-from cerber.context import now
+from cerber.context import now, settings
 from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
+from cerber.db.places import Start
 from cerber.operators.models import Role
-from cerber.payments import decisions, queries
+from cerber.payments import decisions, listing, queries
 from cerber.payments.states import Event, possible
+from cerber.timestamps import parse_end, parse_start
 
 
 @pages.get("/")
@@ -23,11 +25,12 @@ def home() -> ResponseReturnValue:
 
 @pages.get("/payments/")
 def queue_page() -> ResponseReturnValue:
-    wanted = {name: request.args.get(name, "").strip() for name in ("status", "merchant", "q")}
+    wanted = {name: request.args.get(name, "").strip() for name in ("status", "merchant", "q", "since", "until")}
     if wanted["status"] and wanted["status"] not in queries.STATUSES:
         abort(400, f"The status must be one of: {', '.join(queries.STATUSES)}.")
-    found = queries.search(**wanted, page=forms.page_number(request.args))
-    return render_template("queue.html", found=found, wanted=wanted)
+    start = Start.read(request.args, forms.page_number(request.args))
+    found = queries.search(_filters(**wanted), start)
+    return render_template("queue.html", found=found, wanted=wanted, start=start, hits=listing.HITS)
 
 
 @pages.get(f"/payments/<{PK}:pk>")
@@ -68,6 +71,16 @@ def void(pk: int, transfer_pk: int) -> ResponseReturnValue:
         decisions.void_transfer(pk, transfer_pk, version, actor(), forms.reason(request.form))
 
     return _change(pk, void_it)
+
+
+def _filters(status: str, merchant: str, q: str, since: str, until: str) -> queries.Filters:
+    """The period in any of the forms that merchants may use, by CERBER_TIMEZONE where it has no zone."""
+    zone = settings().timezone
+    try:
+        period = (since and parse_start(since, zone), until and parse_end(until, zone))
+    except ValueError as error:
+        abort(400, f"The period can't be read: a time {error}.")
+    return queries.Filters(status, merchant, q, period[0] or None, period[1] or None)
 
 
 def _change(pk: int, change: Callable[[int], None]) -> ResponseReturnValue:

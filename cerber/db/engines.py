@@ -15,6 +15,7 @@ from sqlalchemy.engine import ExceptionContext, make_url
 from sqlalchemy.exc import IntegrityError
 
 from cerber.config import Settings
+from cerber.db import hints
 from cerber.db.tables import Base
 
 CHECKS_BROKEN = (3819, 4025)  # of MySQL and of MariaDB
@@ -43,6 +44,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     if make_url(settings.database_url).get_backend_name() == "sqlite":
         with app.app_context():
             for engine in db.engines.values():
+                hints.teach(engine)
                 _prepare_sqlite(engine, networked_disk=settings.on_pythonanywhere)
             event.listen(db.engine, "begin", _begin_immediate)  # the reading engine has no transactions
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -19,14 +20,20 @@ from sqlalchemy.orm import Mapped, mapped_column, relationship
 
 from cerber.db.tables import MYSQL_TABLE, Base, BigId
 from cerber.merchants.models import Merchant
+from cerber.payments import payers
 from cerber.payments.states import Cause, Facts, Status
 from cerber.wallets.models import Wallet
+
+
+def _digits(context: Any) -> str | None:
+    return payers.digits(context.get_current_parameters()["user_wallet"])
 
 
 class Payment(Base):
     """One payment of one merchant.
 
     `version` rises with each change. `cancel_cause` on a confirming payment says that late money revived it.
+    `user_wallet_digits` is the payer's number in one spelling, for the search (`payers`).
     `holds_sum_until`: until then no other payment of this sum should take the wallet (contract section 3).
     """
 
@@ -40,7 +47,15 @@ class Payment(Base):
         Index("ix_payments_status_due_at", "status", "due_at"),
         Index("ix_payments_status_opened_at", "status", "opened_at"),
         Index("ix_payments_wallet_id_sum_holds_sum_until", "wallet_id", "sum", "holds_sum_until"),
+        # The lists: `listing` reads each of them by the index made for it.
+        Index("ix_payments_merchant_id_status_opened_at", "merchant_id", "status", "opened_at"),
+        Index(
+            "ix_payments_wallet_id_status_opened_at_merchant_id", "wallet_id", "status", "opened_at", "merchant_id"
+        ),
+        Index("ix_payments_sum_status_opened_at_merchant_id", "sum", "status", "opened_at", "merchant_id"),
+        Index("ix_payments_merchant_id_payment_id", "merchant_id", "payment_id"),
         Index("ix_payments_user_wallet", "user_wallet"),
+        Index("ix_payments_user_wallet_digits", "user_wallet_digits"),
         CheckConstraint("sum > 0", name="sum"),
         CheckConstraint("received >= 0", name="received"),
         CheckConstraint("status IN ('pending', 'confirming', 'accept', 'cancel')", name="status"),
@@ -57,6 +72,7 @@ class Payment(Base):
     payment_id: Mapped[str] = mapped_column(String(64))
     wallet_id: Mapped[int] = mapped_column(BigId, ForeignKey("wallets.id"))
     user_wallet: Mapped[str] = mapped_column(String(64))
+    user_wallet_digits: Mapped[str | None] = mapped_column(String(64), default=_digits)
     sum: Mapped[int] = mapped_column(BigInteger)
     received: Mapped[int] = mapped_column(BigInteger, default=0)
     status: Mapped[str] = mapped_column(String(16))
@@ -98,6 +114,7 @@ class Transfer(Base):
     __table_args__ = (
         UniqueConstraint("wallet_id", "live_reference"),
         Index("ix_transfers_payment_id", "payment_id"),
+        Index("ix_transfers_reference", "reference"),
         CheckConstraint("sum > 0", name="sum"),
         CheckConstraint("(voided_at IS NULL) = (void_reason IS NULL)", name="voided"),
         CheckConstraint("voided_at IS NULL OR live_reference IS NULL", name="reference_freed"),

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 
-from sqlalchemy import ColumnElement, or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from cerber.audit.models import AuditEntry
 from cerber.db import paging, transactions
-from cerber.db.paging import Page
+from cerber.db.places import FIRST, Listing, Page, Place, Start
 from cerber.merchants.models import Merchant
+from cerber.payments.listing import Found, Wanted, statement
 from cerber.payments.models import Payment, Transfer
 from cerber.payments.states import OPEN, Status
 from cerber.wallets.models import Wallet
@@ -21,7 +23,23 @@ from cerber.webhooks.queries import Attempts
 
 ALL = "all"
 STATUSES = (*Status, ALL)
-_LAST_CHARACTER = "\U0010ffff"
+LONGEST_TYPED = 100  # characters, which is more than any column holds that is searched
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """What a list of payments is narrowed down to; an empty one to nothing.
+
+    `status` is one of STATUSES, `merchant` a merchant's id. The period is that of the opening, both ends included.
+    `q` is a payment id or how it begins, a payer's wallet or how it begins, in any spelling, the number of a wallet
+    of ours, the reference of a transfer, or a sum as people write it.
+    """
+
+    status: str = ""
+    merchant: str = ""
+    q: str = ""
+    since: datetime | None = None
+    until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,25 +56,22 @@ class Details:
     audit: Sequence[AuditEntry]
 
 
-def search(status: str = "", merchant: str = "", q: str = "", page: int = 1) -> Page[Payment]:
-    """The payments that fit all of what is given, with their merchants and wallets.
+def search(filters: Filters, start: Start = FIRST) -> Page[Payment]:
+    """The payments that fit all of the filters, with their merchants and wallets.
 
-    Without a status: the open ones, the longest waiting first; but `q` then looks everywhere. With one of STATUSES:
-    the newest first. `q` is a payment id, the payer's wallet or how it begins, or the number of a wallet of ours.
+    Without a status: the open ones, the longest waiting first; but `q` then looks everywhere. With one: the newest
+    first. A payment with just the id that `q` is stands on the first page, whatever its age.
     """
-    query = select(Payment).options(joinedload(Payment.merchant), joinedload(Payment.wallet))
-    if status or q:
-        query = query.order_by(Payment.opened_at.desc(), Payment.id.desc())
-    else:
-        query = query.where(Payment.status.in_(OPEN)).order_by(Payment.opened_at, Payment.id)
-    if status and status != ALL:
-        query = query.where(Payment.status == status)
-    if merchant:
-        query = query.where(Payment.merchant_id.in_(select(Merchant.id).where(Merchant.merch_id == merchant)))
-    if q:
-        query = query.where(_found_by(q))
+    listing = Listing(start, newest_first=bool(filters.status or filters.q))
     with transactions.reading() as session:
-        return paging.page(session.scalars(paging.limited(query, page)).all(), page)
+        wanted = _wanted(session, filters)
+        rows = session.execute(statement(wanted, listing)).all() if wanted else []
+        places = [Place(row.opened_at, row.id) for row in rows if row.what != Found.MORE]
+        page = listing.page(places, more=len(places) < len(rows))
+        if listing.turned and page.back is None and len(page.rows) < paging.SIZE:
+            return search(filters)  # it is the beginning of the list, of which only a part lay before the place
+        lead = {row.id for row in rows if row.what == Found.EXACT} - set(page.rows)
+        return page.showing(_payments(session, [*sorted(lead), *page.rows]))
 
 
 def details(payment_pk: int) -> Details | None:
@@ -78,14 +93,31 @@ def details(payment_pk: int) -> Details | None:
         )
 
 
-def _found_by(q: str) -> ColumnElement[bool]:
-    """A range and no LIKE: it uses the index, heeds the case on every database, and knows no wildcards."""
-    wallets = select(Wallet.id).where(Wallet.number == q)
-    return or_(
-        Payment.payment_id == q,
-        Payment.user_wallet.between(q, q + _LAST_CHARACTER),
-        Payment.wallet_id.in_(wallets),
-    )
+def _wanted(session: Session, filters: Filters) -> Wanted | None:
+    """The filters with the keys of what they name. None where nothing can fit."""
+    if len(filters.q) > LONGEST_TYPED:
+        return None
+    statuses = _statuses(filters)
+    wanted = Wanted(statuses, None, filters.since, filters.until, filters.q, None)
+    if not (filters.merchant or filters.q):
+        return wanted
+    merchant = select(Merchant.id).where(Merchant.merch_id == filters.merchant).scalar_subquery()
+    wallet = select(Wallet.id).where(Wallet.number == filters.q).scalar_subquery()
+    found = session.execute(select(merchant, wallet)).one()
+    return replace(wanted, merchant=found[0], wallet=found[1]) if found[0] or not filters.merchant else None
+
+
+def _statuses(filters: Filters) -> tuple[Status, ...]:
+    if filters.status:
+        return () if filters.status == ALL else (Status(filters.status),)
+    return () if filters.q else OPEN
+
+
+def _payments(session: Session, keys: Sequence[int]) -> list[Payment]:
+    """In the order of the keys."""
+    query = select(Payment).options(joinedload(Payment.merchant), joinedload(Payment.wallet))
+    found = {payment.id: payment for payment in session.scalars(query.where(Payment.id.in_(keys)))} if keys else {}
+    return [found[pk] for pk in keys if pk in found]
 
 
 def _webhooks(session: Session, payment_pk: int) -> list[tuple[Webhook, Attempts]]:

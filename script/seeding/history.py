@@ -11,6 +11,7 @@ from typing import Any
 
 from cerber.ledger import periods
 from cerber.ledger.accounts import NOTHING, Accounts, total
+from cerber.payments import payers
 from cerber.timestamps import day_of
 from seeding import deliveries, people
 from seeding.deliveries import Delivery, delivered, text
@@ -25,6 +26,7 @@ PAYMENT = (
     "payment_id",
     "wallet_id",
     "user_wallet",
+    "user_wallet_digits",
     "sum",
     "received",
     "status",
@@ -148,7 +150,7 @@ class History:
         due, closed = life.due_at and text(life.due_at), life.closed_at and text(life.closed_at)
         state = (life.sum, life.received, life.status.value, life.cause, life.version, seller.url)
         times = (text(created), written, int(read), opened, due, closed, text(life.holds_sum_until))
-        return (pk, seller.pk, payment_id, wallet, who, *state, *times)
+        return (pk, seller.pk, payment_id, wallet, who, payers.digits(who), *state, *times)
 
     def _count(self, wallet: int, opened_at: datetime, life: Life) -> None:
         zone, counted = self.plan.zone, self.counters[wallet]

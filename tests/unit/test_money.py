@@ -75,3 +75,41 @@ def test_sums_as_people_read_them(qepik: int, text: str) -> None:
 @given(st.integers(1, 9999999999))
 def test_what_is_written_is_read_back(qepik: int) -> None:
     assert money.parse_sum(money.text(qepik)) == qepik
+
+
+@pytest.mark.parametrize(
+    ("typed", "qepik"),
+    [
+        ("12.50", 1250),
+        ("12,50", 1250),
+        ("12,5", 1250),
+        ("1000", 100000),
+        ("1 000", 100000),
+        ("1\u00a0234.50", 123450),
+        ("1.000", 100000),
+        ("1,000", 100000),
+        ("1.000,50", 100050),
+        ("1,000.50", 100050),
+        ("1 000 000,01", 100000001),
+        (" 7 ", 700),
+        ("007", 700),
+        ("50 AZN", 5000),
+        ("50₼", 5000),
+        ("50,5 manat", 5050),
+    ],
+)
+def test_sums_as_people_type_them(typed: str, qepik: int) -> None:
+    assert money.read_typed(typed) == qepik
+
+
+@pytest.mark.parametrize(
+    "typed",
+    ["", "0", "0,00", "abc", "1 00", "1,2,3", "12,50,1", "-5", "٣", "100000000", "5 €", "9" * 400, "1 " * 400],
+)
+def test_what_nobody_would_take_for_a_sum_is_none(typed: str) -> None:
+    assert money.read_typed(typed) is None
+
+
+@given(st.integers(1, 9999999999))
+def test_sums_as_our_pages_write_them_can_be_typed_back(qepik: int) -> None:
+    assert money.read_typed(money.grouped(qepik)) == qepik
