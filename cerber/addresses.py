@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 Address = IPv4Address | IPv6Address
 
@@ -107,6 +107,20 @@ def is_public(address: Address) -> bool:
     if isinstance(address, IPv4Address):
         return not any(address in network for network in _CLOSED_V4)
     return address.scope_id is None and address in _OPEN_V6 and not any(address in network for network in _CLOSED_V6)
+
+
+def one_party(address: str) -> str:
+    """What stands for whoever is behind an address: itself, of IPv6 its /64, which is what one line is given.
+
+    What is no address (a socket of this machine has none) stands for itself.
+    """
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or IPv6Network((int(found) >> 64 << 64, 64)))
 
 
 def is_web_port(port: int) -> bool:

@@ -18,6 +18,7 @@ T = TypeVar("T")
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_SECRET_KEY = 32
 SHORTEST_METRICS_TOKEN = 16
+MOST_OPEN = 1_000_000
 RETRY_SCHEDULE = (0, 5, 30, 120, 600, 1800, 3600, 10800, 21600, 43200, 86400, 86400, 86400)  # contract section 5
 
 _OPTIONS = {"charset", "unix_socket", "ssl_ca", "ssl_cert", "ssl_key", "ssl_disabled", "ssl_verify_cert"}
@@ -50,6 +51,10 @@ class Settings:
     egress_proxy: str | None
     metrics_token: str | None
     attempt_days: int
+    rate_limit: int
+    open_payments: int
+    new_endpoints: int
+    balance_callbacks: int
     trusted_proxies: int
     on_pythonanywhere: bool
 
@@ -72,6 +77,10 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         egress_proxy=_read(env, "CERBER_EGRESS_PROXY", _optional(proxy_url), ""),
         metrics_token=_read(env, "CERBER_METRICS_TOKEN", _optional(_metrics_token), ""),
         attempt_days=_read(env, "CERBER_ATTEMPT_DAYS", _integer(1, 3650), "30"),
+        rate_limit=_read(env, "CERBER_RATE_LIMIT", _integer(0, 10_000_000), "3000"),
+        open_payments=_read(env, "CERBER_OPEN_PAYMENTS", _integer(0, MOST_OPEN), "1000"),
+        new_endpoints=_read(env, "CERBER_NEW_ENDPOINTS", _integer(0, 1_000_000), "100"),
+        balance_callbacks=_read(env, "CERBER_BALANCE_CALLBACKS", _integer(0, 1_000_000), "60"),
         trusted_proxies=_read(env, "CERBER_TRUSTED_PROXIES", _integer(0, 9), "1" if on_pythonanywhere else "0"),
         on_pythonanywhere=on_pythonanywhere,
     )

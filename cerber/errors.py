@@ -105,6 +105,16 @@ class TooManyLogins(CerberError):
         self.seconds = seconds
 
 
+class TooManyRequests(CerberError):
+    """A limit on how often somebody asks, or on what a merchant holds, is reached. `seconds`: how long to wait."""
+
+    code = "too_many_requests"
+
+    def __init__(self, message: str, seconds: int) -> None:
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class Unavailable(CerberError):
     """The database is locked or away. Safe to repeat."""
 

@@ -10,11 +10,11 @@ from flask import request
 from sqlalchemy import and_, bindparam, select
 
 from cerber import signing
-from cerber.bot_api import schemas
+from cerber.bot_api import limits, schemas
 from cerber.bot_api.body import Fields
+from cerber.bot_api.limits import Call
 from cerber.context import now
 from cerber.db.transactions import read_connection
-from cerber.errors import WrongSignature
 from cerber.merchants import accounts, verification
 from cerber.merchants.models import Merchant
 from cerber.merchants.ring import Match, Proof, Ring
@@ -33,17 +33,17 @@ class Found:
     due_at: datetime | None
 
 
-def merchant(fields: Fields, kind: SecretKind) -> int:
-    """The key of the merchant that `merch_id` names and that signed. Raises WrongSignature."""
+def merchant(fields: Fields, kind: SecretKind, call: Call) -> int:
+    """The key of the merchant that `merch_id` names and that signed. Raises WrongSignature and TooManyRequests."""
     name, proof = schemas.usable(fields, "merch_id"), _proof()
     found = verification.verified(lambda ring: ring.named(name, kind, proof, now()), _merchant)
-    return _accepted(found, kind)[0].entry.id
+    return _accepted(found, kind, call, proof)[0].entry.id
 
 
-def payment(fields: Fields) -> Found | None:
+def payment(fields: Fields, call: Call) -> Found | None:
     """The payment of `payment_id`, if the merchant who signed with its payment secret has that one.
 
-    Raises WrongSignature.
+    Raises WrongSignature and TooManyRequests.
     """
     payment_id, name, proof = schemas.usable(fields, "payment_id"), schemas.usable(fields, "merch_id"), _proof()
 
@@ -53,7 +53,7 @@ def payment(fields: Fields) -> Found | None:
         return ring.named(name, SecretKind.PAYMENT, proof, now())
 
     found = verification.verified(find, lambda merchant_pk: _payment(merchant_pk, payment_id))
-    match, row = _accepted(found, SecretKind.PAYMENT)
+    match, row = _accepted(found, SecretKind.PAYMENT, call, proof)
     return None if row.id is None else Found(row.id, match.entry.merch_id, Status(row.status), row.due_at)
 
 
@@ -73,10 +73,11 @@ def _payment(merchant_pk: int, payment_id: str | None) -> Any | None:
         return connection.execute(_PAYMENT, {"merchant_pk": merchant_pk, "payment_id": payment_id}).first()
 
 
-def _accepted(found: tuple[Match, Any] | None, kind: SecretKind) -> tuple[Match, Any]:
+def _accepted(found: tuple[Match, Any] | None, kind: SecretKind, call: Call, proof: Proof) -> tuple[Match, Any]:
     if found is None:
-        raise WrongSignature("The signature is missing or wrong, or the merchant may not ask.")
+        raise limits.refusal(proof.address)
     entry = found[0].entry
+    limits.spend(entry.id, call)
     if found[0].first_use:
         accounts.note_first_use(entry.id, entry.version, kind)
     return found

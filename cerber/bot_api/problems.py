@@ -7,7 +7,7 @@ from http import HTTPStatus
 
 from flask import Response
 
-from cerber.errors import CerberError
+from cerber.errors import CerberError, TooManyRequests
 
 STATUS = {
     "bad_request": 400,  # not in the contract: what the server itself can't read, such as a Host that names none
@@ -60,7 +60,8 @@ def answer(
 
 
 def of(error: CerberError) -> Response:
-    return answer(error.code, error.message, payment_status=error.payment_status)
+    headers = {"Retry-After": str(error.seconds)} if isinstance(error, TooManyRequests) else None
+    return answer(error.code, error.message, payment_status=error.payment_status, headers=headers)
 
 
 def _shown(field: str) -> str:

@@ -9,6 +9,7 @@ from flask import Blueprint, Response, request
 
 from cerber.bot_api import auth, body, schemas
 from cerber.bot_api.body import Fields
+from cerber.bot_api.limits import Call
 from cerber.bot_api.schemas import Circumstances, Invalid
 from cerber.context import now, settings
 from cerber.errors import NotFound, PaymentNotFound, WebhookBodySent
@@ -29,7 +30,7 @@ _AS_SENT: dict[str, Any] = {"strict_slashes": False, "provide_automatic_options"
 @blueprint.post("/get_wallet/", **_AS_SENT)
 def get_wallet() -> Response:
     fields = _fields()
-    merchant = auth.merchant(fields, SecretKind.PAYMENT)
+    merchant = auth.merchant(fields, SecretKind.PAYMENT, Call.OPENING)
     shown = opening.open_payment(merchant, schemas.get_wallet(fields, _circumstances()))
     return _answer(
         payment_id=bodies.payment_number(shown.payment_id),
@@ -42,7 +43,7 @@ def get_wallet() -> Response:
 @blueprint.post("/update_status/", **_AS_SENT)
 def update_status() -> Response:
     fields = _fields()
-    found = auth.payment(fields)
+    found = auth.payment(fields, Call.UPDATE)
     if "confirm_sum" in fields.values:
         raise WebhookBodySent("This is the body of a webhook; a request has no confirm_sum.")
     payment_id, status = schemas.update_status(fields)
@@ -55,7 +56,7 @@ def update_status() -> Response:
 @blueprint.get("/get_status/", **_AS_SENT)
 def get_status() -> Response:
     fields = _fields()
-    found = auth.payment(fields)
+    found = auth.payment(fields, Call.READ)
     payment_id = schemas.get_status(fields)
     payment = _known(found)
     due = is_due(payment.status, payment.due_at, now())
@@ -66,7 +67,7 @@ def get_status() -> Response:
 @blueprint.get("/get_balance/", **_AS_SENT)
 def get_balance() -> Response:
     fields = _fields()
-    merchant = auth.merchant(fields, SecretKind.BALANCE)
+    merchant = auth.merchant(fields, SecretKind.BALANCE, Call.READ)
     asked = schemas.get_balance(fields, _circumstances())
     text = balance.body(merchant, asked.start, asked.end)
     if asked.callback_url:
@@ -77,7 +78,7 @@ def get_balance() -> Response:
 @blueprint.get("/get_events/", **_AS_SENT)
 def get_events() -> Response:
     fields = _fields()
-    merchant = auth.merchant(fields, SecretKind.BALANCE)
+    merchant = auth.merchant(fields, SecretKind.BALANCE, Call.READ)
     asked = schemas.get_events(fields)
     try:
         page = feed.after(merchant, asked.after, asked.limit)

@@ -16,6 +16,7 @@ def memory(at: Place, size: Size) -> list[Result]:
 ROWS: dict[str, Callable[[Place, Size], list[Result]]] = {
     "get_status": web.get_status,
     "get_wallet": web.get_wallet,
+    "limited": web.limited,
     "refused": refusals.refused,
     "told_apart": refusals.told_apart,
     "delivery": worker.delivery,

@@ -6,6 +6,7 @@ import json
 import secrets
 import statistics
 from collections.abc import Callable
+from dataclasses import replace
 
 from sqlalchemy import insert
 
@@ -27,6 +28,23 @@ def get_status(at: Place, size: Size) -> list[Result]:
     ours = [shop.signed("GET", "get_status", {"payment_id": key}) for key in turn]
     theirs = [load.request("GET", "/row", json.dumps({"key": key}).encode(), {}) for key in turn]
     return [_compared("get_status", at, size, lambda: ours, lambda: theirs, 0.8)]
+
+
+def limited(at: Place, size: Size) -> list[Result]:
+    """get_status with requests counted, against the same with CERBER_RATE_LIMIT=0."""
+    shop = Shop(at)
+    with app_on(at):
+        shop.pay(["1"])
+    asked = [shop.signed("GET", "get_status", {"payment_id": "1"})] * size.requests
+    counting = replace(at, env=at.env | {"CERBER_RATE_LIMIT": "10000000"})
+    with places.gunicorn(counting, "wsgi:app") as (port, _), places.gunicorn(at, "wsgi:app") as (free, _):
+        for each in (port, free):
+            load.rate(each, asked[:200])
+        rates = [(load.rate(port, asked), load.rate(free, asked)) for _ in range(2 * size.rounds)]
+    ratio = statistics.median(a / b for a, b in rates)
+    ours, theirs = (statistics.median(column) for column in zip(*rates, strict=True))
+    detail = f"{ours:.0f}/s against {theirs:.0f}/s"
+    return [Result("get_status, counted", at.kind, ratio, "of uncounted", detail, least=0.9)]
 
 
 def get_wallet(at: Place, size: Size) -> list[Result]:
