@@ -9,10 +9,10 @@ from urllib.parse import urlsplit
 from werkzeug.datastructures import MultiDict
 
 from cerber import money, timestamps
+from cerber.db.paging import Start
 
 LONGEST_REFERENCE = 64
 LONGEST_REASON = 200
-LAST_PAGE = 100_000
 
 Form = MultiDict[str, str]
 
@@ -66,8 +66,9 @@ def number(args: Form, name: str) -> int | None:
     return _number(args.get(name, ""))
 
 
-def page_number(args: Form) -> int:
-    return min(max(_number(args.get("page", "")) or 1, 1), LAST_PAGE)
+def start(args: Form) -> Start:
+    """Where a page of a list starts: at the place in the link, or the number in an old one."""
+    return Start.read(args, max(_number(args.get("page", "")) or 1, 1))
 
 
 def local_path(text: str) -> str | None:

@@ -14,7 +14,6 @@ from cerber.context import now, settings
 from cerber.dashboard import refusals, session
 from cerber.payments import states
 from cerber.payments.models import Payment
-from cerber.webhooks import queries
 
 PK = "int(max=9223372036854775807)"  # the largest that the database can hold
 
@@ -78,11 +77,6 @@ def headers(text: str) -> list[tuple[str, str]]:
 @pages.app_template_global("timezone_name")
 def timezone_name() -> str:
     return settings().timezone.key
-
-
-@pages.app_template_global("held_count")
-def held_count() -> int:
-    return queries.held_count()
 
 
 def actor() -> str:

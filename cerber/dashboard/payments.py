@@ -11,11 +11,11 @@ from cerber import errors, money
 from cerber.context import now, settings
 from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
-from cerber.db.places import Start
 from cerber.operators.models import Role
 from cerber.payments import decisions, listing, queries
 from cerber.payments.states import Event, possible
 from cerber.timestamps import parse_end, parse_start
+from cerber.webhooks import queries as webhooks
 
 
 @pages.get("/")
@@ -28,9 +28,12 @@ def queue_page() -> ResponseReturnValue:
     wanted = {name: request.args.get(name, "").strip() for name in ("status", "merchant", "q", "since", "until")}
     if wanted["status"] and wanted["status"] not in queries.STATUSES:
         abort(400, f"The status must be one of: {', '.join(queries.STATUSES)}.")
-    start = Start.read(request.args, forms.page_number(request.args))
+    start = forms.start(request.args)
     found = queries.search(_filters(**wanted), start)
-    return render_template("queue.html", found=found, wanted=wanted, start=start, hits=listing.HITS)
+    held = webhooks.held_count()
+    return render_template(
+        "queue.html", found=found, wanted=wanted, start=start, hits=listing.HITS, held_endpoints=held
+    )
 
 
 @pages.get(f"/payments/<{PK}:pk>")

@@ -24,8 +24,10 @@ MOST_SEEN = 50_000
 @pages.get("/endpoints/")
 def endpoints_page() -> ResponseReturnValue:
     merchant = request.args.get("merchant", "").strip()
-    found = queries.endpoints(merchant, forms.page_number(request.args))
-    return render_template("endpoints.html", found=found, merchant=merchant)
+    start = forms.start(request.args)
+    found = queries.endpoints(merchant, start)
+    held = queries.held_count()
+    return render_template("endpoints.html", found=found, merchant=merchant, start=start, held_endpoints=held)
 
 
 @pages.get(f"/endpoints/<{PK}:pk>")
@@ -141,14 +143,16 @@ def _list_webhooks(refusal: str | None = None, status: int = 200) -> ResponseRet
         abort(400, f"The state must be one of: {', '.join(queries.STATES)}.")
     state = WebhookState(wanted["state"]) if wanted["state"] else None
     endpoint_pk = forms.number(request.args, "to")
-    found = queries.webhooks(state, wanted["merchant"], endpoint_pk, forms.page_number(request.args))
+    start = forms.start(request.args)
     return render_template(
         "webhooks.html",
-        found=found,
+        found=queries.webhooks(state, wanted["merchant"], endpoint_pk, start),
         wanted=wanted,
+        start=start,
         endpoint=queries.endpoint(endpoint_pk) if endpoint_pk is not None else None,
         since=_typed_since(),
         refusal=refusal,
+        held_endpoints=queries.held_count(),
     ), status
 
 

@@ -17,7 +17,7 @@ from sqlalchemy import ColumnElement, CompoundSelect, Label, Select, Subquery, l
 
 from cerber import money
 from cerber.db.hints import by_index
-from cerber.db.places import Listing
+from cerber.db.paging import Listing
 from cerber.payments import payers
 from cerber.payments.models import Payment, Transfer
 from cerber.payments.states import Status

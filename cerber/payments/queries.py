@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session, joinedload
 
 from cerber.audit.models import AuditEntry
 from cerber.db import paging, transactions
-from cerber.db.places import FIRST, Listing, Page, Place, Start
+from cerber.db.paging import FIRST, Listing, Page, Place, Start
 from cerber.merchants.models import Merchant
 from cerber.payments.listing import Found, Wanted, statement
 from cerber.payments.models import Payment, Transfer

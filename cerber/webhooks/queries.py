@@ -9,15 +9,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from sqlalchemy import Row, Select, func, literal, select, union_all
 from sqlalchemy.orm import Session
 
-from cerber.db import paging
-from cerber.db.paging import Page
+from cerber.db.paging import FIRST, Page, Start
 from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
+from cerber.webhooks import listing
 from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import PAYMENTS, Breaker, Endpoint, Webhook, WebhookAttempt
 
@@ -80,21 +79,14 @@ def held_count() -> int:
         return session.scalar(select(func.count()).where(Breaker.probe_at.is_not(None))) or 0
 
 
-def endpoints(merchant: str = "", page: int = 1) -> Page[EndpointNow]:
-    """The held ones first, the longest held before the others; then those that fail; then by merchant."""
-    query = _endpoints().order_by(
-        Breaker.held_since.is_(None),
-        Breaker.held_since,
-        Breaker.failures.is_(None),
-        Merchant.merch_id,
-        Endpoint.origin,
-        Endpoint.id,
-    )
-    if merchant:
-        query = query.where(Merchant.merch_id == merchant)
+def endpoints(merchant: str = "", start: Start = FIRST) -> Page[EndpointNow]:
+    """The held ones first, the longest held before the others; then those that fail; then all that are well."""
     with reading() as session:
-        found = paging.page(session.execute(paging.limited(query, page)).all(), page)
-        return found.showing(_endpoints_now(session, found.rows))
+        owner = _owner(session, merchant)
+        page = listing.endpoints(session, start, owner) if owner or not merchant else Page([])
+        rows = session.execute(_endpoints().where(Endpoint.id.in_(page.rows))).all() if page.rows else []
+        by_key = {row[0].id: row for row in rows}
+        return page.showing(_endpoints_now(session, [by_key[pk] for pk in page.rows if pk in by_key]))
 
 
 def endpoint(pk: int) -> EndpointNow | None:
@@ -110,13 +102,13 @@ def given_up(endpoint_pk: int) -> Count:
 
 
 def webhooks(
-    state: WebhookState | None = None, merchant: str = "", endpoint_pk: int | None = None, page: int = 1
+    state: WebhookState | None = None, merchant: str = "", endpoint_pk: int | None = None, start: Start = FIRST
 ) -> Page[Sent]:
     """The newest first; with one of STATES by when they were or are due, and of those that wait the next first."""
     with reading() as session:
-        query = _listed(session, state, merchant, endpoint_pk)
-        ids = paging.page(session.scalars(paging.limited(query, page)).all(), page)
-        return ids.showing(_sent(session, ids.rows))
+        owner = _owner(session, merchant)
+        page = listing.webhooks(session, start, state, owner, endpoint_pk) if owner or not merchant else Page([])
+        return page.showing(_sent(session, page.rows) if page.rows else [])
 
 
 def details(pk: int) -> Details | None:
@@ -167,28 +159,8 @@ def _count(endpoint_pk: int, state: WebhookState) -> Select[int, int, int]:
     return select(own, func.count().label("number"), func.min(few.c.id).label("first"))
 
 
-def _listed(session: Session, state: WebhookState | None, merchant: str, endpoint_pk: int | None) -> Select[int]:
-    """The ids alone, so that what is sorted is small."""
-    query = select(Webhook.id)
-    if state is not None:
-        query = query.where(Webhook.state == state)
-        order: tuple[Any, ...] = (Webhook.due_at, Webhook.id)
-        query = query.order_by(*(order if state is WebhookState.DUE else (column.desc() for column in order)))
-    else:
-        query = query.order_by(Webhook.id.desc())
-    if endpoint_pk is not None:
-        query = query.where(Webhook.endpoint_id == endpoint_pk)
-    if merchant:
-        merchant_id = session.scalar(select(Merchant.id).filter_by(merch_id=merchant)) or 0
-        query = query.where(_of_merchant(session, merchant_id, by_state=state is not None))
-    return query
-
-
-def _of_merchant(session: Session, merchant_id: int, *, by_state: bool) -> Any:
-    """The index of the states goes by endpoint, and that of the ids by merchant."""
-    if not by_state:
-        return Webhook.merchant_id == merchant_id
-    return Webhook.endpoint_id.in_(session.scalars(select(Endpoint.id).filter_by(merchant_id=merchant_id)).all())
+def _owner(session: Session, merchant: str) -> int | None:
+    return session.scalar(select(Merchant.id).filter_by(merch_id=merchant)) if merchant else None
 
 
 def _sent(session: Session, ids: Sequence[int]) -> list[Sent]:

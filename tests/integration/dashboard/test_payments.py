@@ -23,7 +23,7 @@ from cerber.audit.models import AuditEntry
 from cerber.dashboard import forms
 from cerber.db import paging
 from cerber.db.engines import db
-from cerber.db.places import Start
+from cerber.db.paging import Start
 from cerber.db.transactions import reading
 from cerber.merchants import accounts
 from cerber.merchants.models import Merchant

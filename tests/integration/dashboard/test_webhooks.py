@@ -21,6 +21,7 @@ from cerber.db.transactions import reading
 from cerber.webhooks import queries, resending
 from cerber.webhooks.models import Breaker, Webhook, WebhookAttempt
 from tests.integration.dashboard.test_payments import Browser, anna, chief, people, quick_hashes, stranger
+from tests.integration.dashboard.test_queue import link
 from tests.integration.webhooks.test_resending import ago, endpoint, everything, hold, make_endpoint, put, webhooks
 from tests.support.factories import make_merchant, make_wallet, open_payment
 from tests.support.workers import decide
@@ -128,7 +129,7 @@ def test_the_list_has_pages_and_counts_no_further_than_it_must(
         make_endpoint(app, origin=f"https://{number}.example")
     put(app, endpoint, *[{"state": "due", "created_at": ago(hours=5 - number)} for number in range(4)])
     with app.app_context():
-        first, second = queries.endpoints(), queries.endpoints(page=2)
+        first, second = queries.endpoints(), queries.endpoints(start=paging.Start(number=2))
         counted = queries.endpoint(endpoint)
     assert [len(first.rows), first.has_next, len(second.rows), second.has_next] == [2, True, 1, False]
     assert counted
@@ -217,8 +218,12 @@ def test_given_up_ones_are_listed_newest_first_balances_too(app: Flask, anna: Br
 def test_the_webhooks_have_pages(app: Flask, anna: Browser, endpoint: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(paging, "SIZE", 2)
     put(app, endpoint, *[{}] * 3)
-    assert "/webhooks/?page=2&amp;state=given_up" in anna.client.get("/webhooks/?state=given_up").text
-    assert "/webhooks/?page=1&amp;state=given_up" in anna.client.get("/webhooks/?state=given_up&page=2").text
+    second = link(anna.client.get("/webhooks/?state=given_up").text, "Next →")
+    assert second.startswith("/webhooks/?state=given_up&before=")
+    for later in (second, "/webhooks/?state=given_up&page=2"):  # an old link
+        page = anna.client.get(later).text
+        assert link(page, "← Back").startswith("/webhooks/?state=given_up&after=")
+        assert "Next →" not in page
     assert f"/webhooks/?to={endpoint}" in anna.client.get(f"/endpoints/{endpoint}").text
 
 

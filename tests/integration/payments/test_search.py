@@ -16,7 +16,7 @@ from sqlalchemy.orm import joinedload
 from cerber.app import create_app
 from cerber.db import paging
 from cerber.db.engines import db
-from cerber.db.places import FIRST, NUMBERED, Place, Start
+from cerber.db.paging import FIRST, NUMBERED, Place, Start
 from cerber.db.transactions import reading
 from cerber.payments import listing, payers, queries
 from cerber.payments.models import Payment, Transfer

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cerber.db import paging
-from cerber.db.places import FIRST, NUMBERED, Listing, Page, Place, Start
+from cerber.db.paging import FIRST, NUMBERED, Listing, Page, Place, Start
 
 AT = datetime(2026, 11, 24, 10, tzinfo=UTC)
 moments = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30)).map(lambda moment: moment.replace(tzinfo=UTC))  # noqa: DTZ001
