@@ -50,6 +50,11 @@ def text(qepik: int) -> str:
     return f"{manat}.{rest:02}" if rest else str(manat)
 
 
+def signed(qepik: int) -> str:
+    """A difference in manat, with its sign: `"+500"`, `"-0.50"`."""
+    return ("-" if qepik < 0 else "+") + text(abs(qepik))
+
+
 def grouped(qepik: int) -> str:
     """Qəpik as people read them: `1 234.50`, with no-break spaces between the thousands."""
     manat, rest = divmod(qepik, 100)

@@ -9,6 +9,8 @@ from sqlalchemy import func, select
 from cerber.context import now, settings
 from cerber.db import schema
 from cerber.db.transactions import OUTAGES, read_connection, reading
+from cerber.ledger import folding
+from cerber.payments import verification
 from cerber.timestamps import age, utc_text
 from cerber.wallets.models import Wallet
 from cerber.webhooks.kinds import WebhookState
@@ -70,7 +72,7 @@ def diagnose() -> list[Finding]:
         return [*findings, Finding("schema", False, "not current: run `flask db upgrade`")]
     findings.append(Finding("schema", True, "current"))
     snapshot = counters.read()
-    return [*findings, _durability(), _worker(snapshot), _outbox(snapshot), _wallets(), _callbacks()]
+    return [*findings, _durability(), _worker(snapshot), _outbox(snapshot), _books(), _wallets(), _callbacks()]
 
 
 def _durability() -> Finding:
@@ -101,6 +103,18 @@ def _outbox(snapshot: Snapshot) -> Finding:
     if snapshot.oldest_due > DUE_LATE:
         return Finding("outbox", False, f"{message}: start `flask deliver`, or more threads or workers")
     return Finding("outbox", True, message if snapshot.oldest_due else "nothing that may be sent is due")
+
+
+def _books() -> Finding:
+    """Of a sample whether the books agree; and whether somebody folds, without whom balances get slow."""
+    if wrong := verification.sample():
+        return Finding("books", False, f"{verification.described(wrong[0])}: run `flask balance verify --repair`")
+    waits, oldest = folding.backlog()
+    seconds = age(oldest, now()) or 0.0
+    message = f"a sample agrees; {waits} entries wait to be added to the sums, the oldest for {seconds:.0f} s"
+    if seconds > DUE_LATE:
+        return Finding("books", False, f"{message}, and balances get slow: start `flask deliver`")
+    return Finding("books", True, message if waits else "a sample agrees")
 
 
 def _wallets() -> Finding:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, exists, select, update
+from sqlalchemy import Row, exists, func, select, update
 from sqlalchemy.dialects import mysql, sqlite
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -32,6 +32,7 @@ log = logging.getLogger(__name__)
 _ACCOUNTS = tuple(getattr(LedgerEntry, name) for name in Accounts._fields)
 _UNFOLDED = LedgerEntry.unfolded_merchant_id.is_not(None)
 _WAITS = select(exists().where(_UNFOLDED))
+_BACKLOG = select(func.count(), func.min(LedgerEntry.at)).where(_UNFOLDED)
 _TAKE = select(LedgerEntry.id, LedgerEntry.unfolded_merchant_id, LedgerEntry.hour, *_ACCOUNTS).where(_UNFOLDED)
 
 
@@ -58,6 +59,13 @@ def fold() -> int:
     with read_connection() as connection:  # looked at first: a transaction would make SQLite's writers wait
         waits = connection.scalar(_WAITS)
     return _fold() if waits else 0
+
+
+def backlog() -> tuple[int, datetime | None]:
+    """How many entries wait to be folded, and when the oldest of them was made."""
+    with read_connection() as connection:
+        count, oldest = connection.execute(_BACKLOG).one()
+    return count, oldest
 
 
 def add(sums: dict[Key, Accounts]) -> None:

@@ -8,37 +8,13 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Dialect,
-    ForeignKey,
-    Index,
-    Integer,
-    SmallInteger,
-    UniqueConstraint,
-    text,
-)
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, SmallInteger, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
-from sqlalchemy.types import TypeDecorator
 
 from cerber.db.tables import MYSQL_TABLE, Base, BigId
-from cerber.ledger import periods
+from cerber.ledger.hours import Hour
 
 _ZERO = "ordered + expected + received + written_off + cancelled + overpaid = 0"
-
-
-class Hour(TypeDecorator[datetime]):
-    """The beginning of an hour in UTC: in the database the number of hours since 1970, a few bytes on each."""
-
-    impl = Integer
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else periods.hours(value)
-
-    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
-        return None if value is None else periods.hour(value)
 
 
 class _Accounts:

@@ -6,7 +6,6 @@ ones as fit, so that all of time costs no more to add up than a day.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
@@ -38,6 +37,11 @@ def floor(moment: datetime, width: int = 1) -> datetime:
     return _EPOCH + (moment - _EPOCH) // (width * _HOUR) * (width * _HOUR)
 
 
+def end_of(moment: datetime, width: int = 1) -> datetime:
+    """When the period ends in which the moment lies: the first instant after it."""
+    return floor(moment, width) + width * _HOUR
+
+
 def hours(moment: datetime) -> int:
     """The whole hours from 1970 to the moment; below zero for one before that."""
     return (moment - _EPOCH) // _HOUR
@@ -61,9 +65,9 @@ def cover(start: datetime, end: datetime) -> Cover:
     return Cover([run for run in found if not run.width], [run for run in found if run.width])
 
 
-def periods(moment: datetime) -> Iterator[tuple[int, datetime]]:
-    """The width and the start of each period in which the moment lies."""
-    return ((width, floor(moment, width)) for width in WIDTHS)
+def periods(moment: datetime) -> list[tuple[int, datetime]]:
+    """The width and the start of each period in which the moment lies, the shortest first."""
+    return [(width, floor(moment, width)) for width in WIDTHS]
 
 
 def _ceiling(moment: datetime, width: int) -> datetime:

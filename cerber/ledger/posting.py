@@ -16,11 +16,12 @@ _INSERT = insert(LedgerEntry.__table__)  # type: ignore[arg-type]
 
 
 def post(
-    payment_pk: int, merchant_pk: int, create_time: datetime, version: int, at: datetime, moved: Accounts
+    payment_pk: int, merchant_pk: int | None, create_time: datetime, version: int, at: datetime, moved: Accounts
 ) -> None:
     """Enters what a change moved in the caller's transaction; where it moved nothing, nothing.
 
-    One row more, and no lock on a row that others wait for: the sums follow when the entry is folded.
+    One row more, and no lock on a row that others wait for: the sums follow when the entry is folded. One without a
+    merchant never is.
     """
     if moved == NOTHING:
         return

@@ -18,7 +18,8 @@ from cerber.context import now
 from cerber.db.tables import UTCDateTime
 from cerber.db.transactions import read_connection
 from cerber.ledger import periods, sums
-from cerber.ledger.models import Hour
+from cerber.ledger.hours import Hour
+from cerber.payments.entries import STANDING
 from cerber.payments.models import Payment
 from cerber.webhooks import bodies, outbox
 
@@ -69,12 +70,9 @@ def _bounds(number: int, kind: Any) -> tuple[ColumnElement[datetime], ColumnElem
 def _cut(
     merchant: ColumnElement[int], start: ColumnElement[datetime], end: ColumnElement[datetime]
 ) -> Select[*tuple[Any, ...]]:
-    """`standing` in SQL, of the payments of a part of an hour."""
-    missing = case((Payment.sum > Payment.received, Payment.sum - Payment.received), else_=0)
-    cancelled = case((Payment.status == "cancel", Payment.sum), (Payment.status == "accept", missing), else_=0)
-    pending = case((Payment.status.in_(("cancel", "accept")), 0), else_=missing)
+    """The payments of a part of an hour."""
     within = (Payment.merchant_id == merchant, Payment.create_time >= start, Payment.create_time < end)
-    return select(func.sum(cancelled), func.sum(Payment.received), func.sum(pending)).where(*within)
+    return select(*sums.shown(**STANDING)).where(*within)
 
 
 def _due(merchant: ColumnElement[int]) -> Select[*tuple[Any, ...]]:

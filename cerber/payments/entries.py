@@ -6,11 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
+from sqlalchemy import ColumnElement, case
+
 from cerber.ledger import posting
 from cerber.ledger.accounts import Accounts, change
 from cerber.payments.models import Payment
 from cerber.payments.standing import standing
-from cerber.payments.states import Status, Step
+from cerber.payments.states import OPEN, Status, Step
 
 
 def enter_opening(payment_pk: int, row: Mapping[str, Any]) -> None:
@@ -28,3 +30,17 @@ def enter(payment: Payment, step: Step, at: datetime) -> None:
 def standing_of(payment: Payment) -> Accounts:
     """Where the payment's sum stands, in qəpik."""
     return standing(Status(payment.status), payment.sum, payment.received)
+
+
+_OPEN = Payment.status.in_(OPEN)
+_MISSING = case((Payment.sum > Payment.received, Payment.sum - Payment.received), else_=0)
+
+# `standing` in SQL, an expression for each account.
+STANDING: Mapping[str, ColumnElement[int]] = {
+    "ordered": -Payment.sum,
+    "expected": case((_OPEN, _MISSING), else_=0),
+    "received": Payment.received.expression,
+    "written_off": case((Payment.status == Status.ACCEPT.value, _MISSING), else_=0),
+    "cancelled": case((Payment.status == Status.CANCEL.value, Payment.sum), else_=0),
+    "overpaid": case((Payment.received > Payment.sum, Payment.sum - Payment.received), else_=0),
+}

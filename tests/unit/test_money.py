@@ -72,6 +72,11 @@ def test_sums_as_people_read_them(qepik: int, text: str) -> None:
     assert money.grouped(qepik) == text
 
 
+@pytest.mark.parametrize(("qepik", "text"), [(50000, "+500"), (-1, "-0.01"), (-50050, "-500.50"), (0, "+0")])
+def test_differences_carry_their_sign(qepik: int, text: str) -> None:
+    assert money.signed(qepik) == text
+
+
 @given(st.integers(1, 9999999999))
 def test_what_is_written_is_read_back(qepik: int) -> None:
     assert money.parse_sum(money.text(qepik)) == qepik

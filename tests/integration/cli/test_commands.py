@@ -40,6 +40,8 @@ READS = {
     "wallet list": "",
     "operator list": "",
     "doctor": "",
+    "balance verify": "",
+    "balance verify --repair": "",
 }
 WRITES = {  # each with what it is given on standard input
     "merchant add new": "",
@@ -128,6 +130,8 @@ def test_a_merchant_can_move_in_with_its_secrets(app: Flask) -> None:
         (["operator", "add", "a", "--password-stdin"], "short\n", 1),
         (["deliver", "--seconds", "5"], "", 2),
         (["deliver", "--twice"], "", 2),
+        (["balance", "verify", "--from", "payments"], "", 2),
+        (["balance", "verify", "--from", "pages:1:2"], "", 2),
         (["merchant", "rotate", "taken"], "", 2),
         (["merchant", "remove"], "", 2),
         (["doctor", "please"], "", 2),
