@@ -12,11 +12,12 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 from cerber import bot_api, cli, config, context, dashboard, doors, health, metrics
 from cerber.cli import migrations
 from cerber.config import ROOT, BadSetting, Settings
+from cerber.context import Clock, system_clock
 from cerber.db import engines, transactions
 
 
-def create_app(env: Mapping[str, str] | None = None) -> Flask:
-    """The gateway as a Flask app, set up from `env` (by default the process's environment).
+def create_app(env: Mapping[str, str] | None = None, clock: Clock = system_clock) -> Flask:
+    """The gateway as a Flask app, set up from `env` (by default the process's environment), that goes by `clock`.
 
     A bad setting ends the process with one line that names the variable, where `env` is the process's own; else it
     raises BadSetting.
@@ -27,16 +28,16 @@ def create_app(env: Mapping[str, str] | None = None) -> Flask:
         if env is not None:
             raise
         sys.exit(str(error))
-    return _wire(settings)
+    return _wire(settings, clock)
 
 
-def _wire(settings: Settings) -> Flask:
+def _wire(settings: Settings, clock: Clock) -> Flask:
     app = Flask("cerber", root_path=str(ROOT), instance_path=str(ROOT / "instance"))
     app.config["SECRET_KEY"] = settings.secret_key
     app.url_map.merge_slashes = False  # a redirect would turn a POST into a GET
     _trust(app, settings.trusted_proxies)
     (ROOT / "instance").mkdir(exist_ok=True)
-    context.install(app, settings)
+    context.install(app, settings, clock)
     engines.init_app(app, settings)
     transactions.init_app(app)
     bot_api.init_app(app)

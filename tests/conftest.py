@@ -18,6 +18,7 @@ from sqlalchemy.engine import make_url
 from cerber.app import create_app
 from cerber.db.engines import db
 from cerber.db.tables import Base
+from tests.support.clock import Clock
 from tests.support.factories import MerchantKeys, make_merchant, make_wallet
 from tests.support.shop import Shop, open_shop
 
@@ -82,8 +83,14 @@ def env(database_url: str) -> dict[str, str]:
 
 
 @pytest.fixture
-def app(env: dict[str, str]) -> Iterator[Flask]:
-    app = create_app(env)
+def clock() -> Clock:
+    """What the app goes by: the machine's time, until a test stops it."""
+    return Clock()
+
+
+@pytest.fixture
+def app(env: dict[str, str], clock: Clock) -> Iterator[Flask]:
+    app = create_app(env, clock)
     app.testing = True
     yield app
     _dispose(app)

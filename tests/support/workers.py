@@ -19,13 +19,13 @@ from flask import Flask
 from sqlalchemy import func, insert, select
 
 from cerber.config import ROOT
-from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
 from cerber.payments import decisions
 from cerber.webhooks import outbox
 from cerber.webhooks.models import Breaker, Endpoint, Webhook, WebhookAttempt
+from tests.support.clock import now
 from tests.support.factories import MerchantKeys
 
 T = TypeVar("T")
@@ -41,13 +41,16 @@ def worker(env: dict[str, str], *arguments: str) -> Iterator[subprocess.Popen[st
 
 @contextmanager
 def changed_worker(env: dict[str, str], changes: str, *arguments: str) -> Iterator[subprocess.Popen[str]]:
-    """A worker whose process first runs `changes`, which may put other things in the place of its modules' own."""
+    """A worker whose process first runs `changes`, which may put other things in the place of its modules' own, and
+    another `clock` in the place of the system's."""
     once = "loop.run_once(app, expire_due, None)"
     code = f"""
+from cerber.app import create_app
+from cerber.context import system_clock as clock
 from cerber.payments.expiry import expire_due
 from cerber.webhooks.worker import loop
-from wsgi import app
 {changes}
+app = create_app(clock=clock)
 {once} if "--once" in __import__("sys").argv else loop.run(app, expire_due)
 """
     with _running(env, "-c", code, *arguments) as process:

@@ -13,11 +13,11 @@ from flask import Flask
 from sqlalchemy import insert
 
 from cerber.app import create_app
-from cerber.context import now
 from cerber.webhooks.models import WebhookAttempt
 from cerber.webhooks.worker import heartbeats
 from tests.conftest import _dispose
 from tests.receivers import Authority, Connection, Receiver, Script
+from tests.support.clock import now
 from tests.support.factories import MerchantKeys, open_payment
 from tests.support.shop import Shop
 from tests.support.workers import attempts, change, changed_worker, decide, put, webhooks, worker

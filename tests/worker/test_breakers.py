@@ -10,10 +10,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
-from cerber.context import now
 from cerber.webhooks import resending
 from cerber.webhooks.models import Breaker, Webhook
 from cerber.webhooks.worker import heartbeats
+from tests.support.clock import now
 from tests.support.factories import MerchantKeys, open_payment
 from tests.support.shop import Shop, open_shop
 from tests.support.workers import (

@@ -10,10 +10,10 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
-from cerber.context import now
 from cerber.db.transactions import reading
 from cerber.webhooks.models import Worker
 from cerber.webhooks.worker.claims import LEASE
+from tests.support.clock import now
 from tests.support.factories import MerchantKeys
 from tests.support.shop import Shop, open_shop
 from tests.support.workers import attempts, changed_worker, fill, named, put, states, stop, until, webhooks
@@ -22,7 +22,7 @@ HOUR = timedelta(hours=1)
 SCHEDULE = {"CERBER_RETRY_SCHEDULE": "0,1,1", "CERBER_DELIVERY_THREADS": "8"}
 
 
-class Clock:
+class WorkersClock:
     """What a worker takes for the time: the machine's, and what a file adds to it."""
 
     def __init__(self, file: Path) -> None:
@@ -36,19 +36,20 @@ class Clock:
 
     @property
     def changes(self) -> str:
-        """Puts it in the place of the worker's own, and of its scheduler's."""
+        """Makes it the worker's clock, and its scheduler's."""
         return f"""
 import datetime, pathlib, time
 from apscheduler.executors import base as executors
 from apscheduler.schedulers import base as schedulers
-from apscheduler.triggers import interval
-from cerber import context
+from cerber.context import system_clock
 ahead = lambda: float(pathlib.Path({str(self._file)!r}).read_text())
+def clock():
+    return system_clock() + datetime.timedelta(seconds=ahead())
 class Shifted(datetime.datetime):
     @classmethod
     def now(cls, zone=None):
         return datetime.datetime.now(zone) + datetime.timedelta(seconds=ahead())
-for module in (context, executors, schedulers):
+for module in (executors, schedulers):
     assert module.datetime is datetime.datetime
     module.datetime = Shifted
 real = time.time
@@ -57,8 +58,8 @@ time.time = lambda: real() + ahead()
 
 
 @pytest.fixture
-def clock(tmp_path: Path) -> Clock:
-    return Clock(tmp_path / "ahead")
+def its_clock(tmp_path: Path) -> WorkersClock:
+    return WorkersClock(tmp_path / "ahead")
 
 
 def heartbeats(app: Flask) -> list[timedelta]:
@@ -68,11 +69,11 @@ def heartbeats(app: Flask) -> list[timedelta]:
 
 
 def test_a_clock_that_jumps_back_loses_nothing_and_stalls_nothing(
-    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str], clock: Clock
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str], its_clock: WorkersClock
 ) -> None:
     counter, url = shop
-    clock.ahead(HOUR)
-    with open_shop() as (failing, failing_url), changed_worker(env | SCHEDULE, clock.changes) as process:
+    its_clock.ahead(HOUR)
+    with open_shop() as (failing, failing_url), changed_worker(env | SCHEDULE, its_clock.changes) as process:
         put(app, keys, url, "before")
         until(lambda: states(app) == ["delivered"])
         failing.statuses = [500]
@@ -82,7 +83,7 @@ def test_a_clock_that_jumps_back_loses_nothing_and_stalls_nothing(
         counter.gate.clear()
         put(app, keys, url, "in flight")
         counter.wait_for(2)
-        clock.ahead(timedelta())
+        its_clock.ahead(timedelta())
         # one that ran is on its way still, and what was put off is mended
         assert named(failing.wait_for(2)[1].body) == "failed"
         put(app, keys, failing_url, "after")
@@ -97,18 +98,18 @@ def test_a_clock_that_jumps_back_loses_nothing_and_stalls_nothing(
 
 
 def test_an_idle_worker_whose_clock_jumps_back_takes_the_next_event(
-    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str], clock: Clock
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str], its_clock: WorkersClock
 ) -> None:
     counter, url = shop
-    clock.ahead(HOUR)
-    with changed_worker(env | SCHEDULE, clock.changes) as process:
+    its_clock.ahead(HOUR)
+    with changed_worker(env | SCHEDULE, its_clock.changes) as process:
         until(lambda: heartbeats(app) and heartbeats(app)[0] > HOUR / 2)
-        clock.ahead(timedelta())
+        its_clock.ahead(timedelta())
         put(app, keys, url, "next")
         counter.wait_for(1)
-        clock.ahead(-HOUR)  # and once more
+        its_clock.ahead(-HOUR)  # and once more
         until(lambda: heartbeats(app)[0] < -HOUR / 2)
-        clock.ahead(timedelta())
+        its_clock.ahead(timedelta())
         put(app, keys, url, "last")
         counter.wait_for(2)
         stop(process)
@@ -116,38 +117,38 @@ def test_an_idle_worker_whose_clock_jumps_back_takes_the_next_event(
 
 
 def test_what_a_dead_worker_with_a_clock_ahead_had_claimed_comes_free(
-    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str], clock: Clock
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str], its_clock: WorkersClock
 ) -> None:
     counter, url = shop
-    clock.ahead(HOUR)
+    its_clock.ahead(HOUR)
     counter.gate.clear()
     put(app, keys, url, "claimed")
-    with changed_worker(env | SCHEDULE, clock.changes) as process:
+    with changed_worker(env | SCHEDULE, its_clock.changes) as process:
         counter.wait_for(1)
         process.send_signal(signal.SIGKILL)
         process.wait(20)
     counter.gate.set()
     assert webhooks(app)[0].due_at > now() + HOUR / 2
-    clock.ahead(timedelta())
-    with changed_worker(env | SCHEDULE, clock.changes) as process:
+    its_clock.ahead(timedelta())
+    with changed_worker(env | SCHEDULE, its_clock.changes) as process:
         until(lambda: webhooks(app)[0].due_at <= now() + LEASE)
         assert len(counter.arrivals) == 1  # its lease may be alive
-        clock.ahead(LEASE)  # it passes
+        its_clock.ahead(LEASE)  # it passes
         counter.wait_for(2)
         until(lambda: states(app) == ["delivered"])
         stop(process)
 
 
 def test_a_busy_worker_whose_clock_jumped_back_can_be_stopped(
-    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str], clock: Clock
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str], its_clock: WorkersClock
 ) -> None:
     counter, url = shop
     counter.pause = 0.05
-    clock.ahead(HOUR)
+    its_clock.ahead(HOUR)
     fill(app, keys, url, 5000)
-    with changed_worker(env | SCHEDULE, clock.changes) as process:
+    with changed_worker(env | SCHEDULE, its_clock.changes) as process:
         counter.wait_for(20)
-        clock.ahead(timedelta())
+        its_clock.ahead(timedelta())
         until(lambda: heartbeats(app)[0] < HOUR / 2)
         stop(process)
     assert len(counter.arrivals) < 5000

@@ -12,7 +12,6 @@ from sqlalchemy import select, update
 from standardwebhooks import Webhook as StandardWebhook
 
 from cerber.app import create_app
-from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.merchants import accounts
@@ -23,6 +22,7 @@ from cerber.wallets.models import Wallet
 from cerber.webhooks import resending
 from cerber.webhooks.models import Webhook, WebhookAttempt, Worker
 from cerber.webhooks.worker.loop import Delivery
+from tests.support.clock import now
 from tests.support.factories import MerchantKeys, call, open_payment, payment
 from tests.support.shop import Shop
 from tests.support.workers import changed_worker, decide, end_leases, fill, states, until, worker

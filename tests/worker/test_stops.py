@@ -13,11 +13,11 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from cerber.app import create_app
-from cerber.context import now
 from cerber.db.transactions import reading
 from cerber.webhooks.models import Webhook
 from cerber.webhooks.worker import loop, sender
 from tests.conftest import ENV, _dispose, _migrate
+from tests.support.clock import now
 from tests.support.factories import MerchantKeys, make_merchant
 from tests.support.mariadb_server import Server, private_server
 from tests.support.shop import Shop

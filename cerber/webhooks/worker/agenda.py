@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from sqlalchemy import PoolProxiedConnection
 from sqlalchemy.exc import OperationalError
 
-from cerber.context import now
+from cerber.context import clock
 from cerber.db.engines import db
 
 KEPT = 240.0  # seconds that one connection is used: PythonAnywhere cuts an idle one after 300
@@ -38,6 +38,7 @@ class Agenda:
         self._sql = _SQL.format("%s" if self._engine.dialect.name == "mysql" else "?")
         self._connection: PoolProxiedConnection | None = None
         self._opened = 0.0
+        self._clock = clock()
 
     def look(self) -> Due:
         """One statement that looks into three indexes. Raises OperationalError where the database is away."""
@@ -57,7 +58,7 @@ class Agenda:
     def _asked(self) -> Due:
         if self._connection is None:
             self._connection, self._opened = self._engine.raw_connection(), time.monotonic()
-        moment = now().strftime("%Y-%m-%d %H:%M:%S.%f")
+        moment = self._clock().strftime("%Y-%m-%d %H:%M:%S.%f")
         cursor = self._connection.cursor()
         cursor.execute(self._sql, (moment,) * 3)
         event, probe, expiry = cursor.fetchone()  # type: ignore[misc]

@@ -21,7 +21,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
-from cerber.context import now, settings
+from cerber.context import Clock, clock, now, settings
 from cerber.db import schema
 from cerber.db.transactions import OUTAGES
 from cerber.errors import Unavailable
@@ -64,7 +64,7 @@ class Delivery:
         self._stopping = stopping or threading.Event()
         with app.app_context():
             client = Client(settings().allow_private_callbacks, settings().egress_proxy)
-            self._sender = Sender(settings().delivery_threads, client)
+            self._sender = Sender(settings().delivery_threads, client, clock())
             self._agenda = Agenda()
             self._worker = heartbeats.start(name)
         self._returned = Returned()
@@ -228,7 +228,7 @@ class Delivery:
             try:
                 signed = keyring.webhook_headers(signer, claim.kind.signed_with, claim.event_id, body)
             except Unavailable as error:
-                failed.append(result(claim, {}, own_side(error.message)))
+                failed.append(result(claim, {}, own_side(error.message), now()))
             else:
                 letters.append(Letter(claim, {"Content-Type": "application/json", **signed}))
         self._returned.results += failed
@@ -270,12 +270,12 @@ def run(app: Flask, expire_due: Callable[[], int], duties: Sequence[Callable[[],
     signals = Signals()
     delivery = Delivery(app, _name(), expire_due, signals.stopping, duties)
     with app.app_context():
-        interval = settings().poll_interval
+        interval, present = settings().poll_interval, clock()
     defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
     scheduler = BackgroundScheduler(timezone="UTC", executors={"default": DebugExecutor()}, job_defaults=defaults)
-    job = scheduler.add_job(delivery.poll, "interval", seconds=interval, next_run_time=now())
+    job = scheduler.add_job(delivery.poll, "interval", seconds=interval, next_run_time=present())
     scheduler.start()
-    _watch_clock(signals, delivery, job)
+    _watch_clock(signals, delivery, job, present)
     delivery.close()
     # a thread that the database keeps waiting for longer is left behind
     end = threading.Thread(target=_end, args=(scheduler, delivery), daemon=True)
@@ -312,11 +312,11 @@ def _end(scheduler: BackgroundScheduler, delivery: Delivery) -> None:
     delivery.finish()
 
 
-def _watch_clock(signals: Signals, delivery: Delivery, job: Job) -> None:
+def _watch_clock(signals: Signals, delivery: Delivery, job: Job, present: Clock) -> None:
     """Until it is to stop. The scheduler goes by the wall clock: set back by an hour, it would sleep for an hour."""
     ahead = time.time() - time.monotonic()
     while not signals.wait(CLOCK_WATCH):
         before, ahead = ahead, time.time() - time.monotonic()
         if ahead < before - 1:
             delivery.mend_clock()
-            job.modify(next_run_time=now())  # waits for the end of a turn under way, which a signal brings about
+            job.modify(next_run_time=present())  # waits for the end of a turn under way, which a signal brings about

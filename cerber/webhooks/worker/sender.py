@@ -8,9 +8,9 @@ import time
 from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from cerber.context import now
+from cerber.context import Clock
 from cerber.webhooks.client import Attempt, Client, Failure
 from cerber.webhooks.outcomes import Outcome
 from cerber.webhooks.worker.claims import Claim, Result
@@ -40,9 +40,10 @@ class Returned:
 class Sender:
     """Threads, their lanes, and the door out."""
 
-    def __init__(self, threads: int, client: Client) -> None:
+    def __init__(self, threads: int, client: Client, clock: Clock) -> None:
         self.in_flight = 0  # letters that have not come back yet, waiting ones too
         self._egress = client
+        self._clock = clock
         self._lanes: Lanes[Letter] = Lanes(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="send")
         self._back: queue.SimpleQueue[Result | Claim] = queue.SimpleQueue()
@@ -99,10 +100,10 @@ class Sender:
     def _sent(self, given: Given[Letter]) -> Result | Claim:
         """One attempt; none where the lease might end before it does."""
         letter, claim = given.letter, given.letter.claim
-        if now() + LONGEST_ATTEMPT > claim.lease_ends:
+        if self._clock() + LONGEST_ATTEMPT > claim.lease_ends:
             self._lanes.dropped(given)
             return claim
-        done = result(claim, letter.headers, self._attempt(letter))
+        done = result(claim, letter.headers, self._attempt(letter), self._clock())
         self._lanes.answered(given, time.monotonic(), well=done.well)
         return done
 
@@ -123,11 +124,11 @@ def own_side(detail: str) -> Attempt:
     return Attempt(None, Failure.own_side, detail, b"", None, 0.0)
 
 
-def result(claim: Claim, headers: dict[str, str], attempt: Attempt) -> Result:
-    """What is recorded of an attempt that has just ended. The signatures among its headers are not."""
+def result(claim: Claim, headers: dict[str, str], attempt: Attempt, ended: datetime) -> Result:
+    """What is recorded of an attempt that ended then. The signatures among its headers are not."""
     return Result(
         claim=claim,
-        at=now() - timedelta(seconds=attempt.seconds),
+        at=ended - timedelta(seconds=attempt.seconds),
         milliseconds=round(attempt.seconds * 1000),
         headers={name: value for name, value in headers.items() if "signature" not in name.lower()},
         outcome=Outcome(attempt.status, attempt.failure),

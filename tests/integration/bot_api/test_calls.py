@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -14,11 +15,13 @@ from sqlalchemy import func, select
 
 from cerber import signing
 from cerber.audit.models import AuditEntry
+from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.merchants import accounts
 from cerber.payments import decisions, wallet_choice
 from cerber.payments.models import Payment
 from cerber.wallets.models import Wallet
+from tests.support.clock import now
 from tests.support.factories import (
     CALLBACK,
     MerchantKeys,
@@ -376,11 +379,6 @@ def test_a_database_that_is_away_is_503_and_leaves_nothing(
 
 def _let_expire(app: Flask, key: int) -> None:
     """Moves a payment's time-to-live into the past, as the clock would."""
-    from datetime import timedelta
-
-    from cerber.context import now
-    from cerber.db.engines import db
-
     with app.app_context():
         row = db.session.get_one(Payment, key)
         row.due_at = now() - timedelta(seconds=1)

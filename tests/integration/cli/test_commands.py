@@ -23,12 +23,12 @@ from sqlalchemy.engine import make_url
 from cerber import signing
 from cerber.app import create_app
 from cerber.config import ROOT, BadSetting, from_environment
-from cerber.context import now
 from cerber.db import engines
 from cerber.db.engines import db
 from cerber.diagnosis import checks
 from cerber.webhooks.models import Webhook, Worker
 from tests.conftest import ENV, _dispose
+from tests.support.clock import now
 from tests.support.factories import make_merchant, make_wallet, open_payment
 from tests.support.workers import decide
 

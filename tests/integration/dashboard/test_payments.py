@@ -14,7 +14,6 @@ import pytest
 from argon2 import PasswordHasher
 from flask import Flask
 from flask.testing import FlaskClient
-from freezegun import freeze_time
 from sqlalchemy import select
 from werkzeug.test import TestResponse
 
@@ -33,6 +32,7 @@ from cerber.payments import opening, queries
 from cerber.payments.models import Payment, Transfer
 from cerber.wallets import registry
 from cerber.webhooks.models import Webhook
+from tests.support.clock import Clock, now
 
 PASSWORD = "correct horse battery"
 NBSP = "\u00a0"
@@ -106,7 +106,7 @@ class Shop:
     def open(self, payment_id: str = "order-1", total: int = 50_000, payer: str = "994770001122", **more: Any) -> int:
         with self.app.app_context():
             merchant = self._one(select(Merchant.id))
-            made = {"create_time": context.now(), "create_time_text": "2026-11-24", **more}
+            made = {"create_time": now(), "create_time_text": "2026-11-24", **more}
             opening.open_payment(merchant, opening.Opening(payment_id, payer, total, "http://127.0.0.1/cb", **made))
             return int(self._one(select(Payment.id).where(Payment.payment_id == payment_id)))
 
@@ -205,15 +205,15 @@ def test_unknown_names_and_wrong_passwords_look_the_same(stranger: Browser) -> N
     assert len(messages) == 1
 
 
-def test_guessing_is_slowed_down_and_ends(stranger: Browser) -> None:
+def test_guessing_is_slowed_down_and_ends(stranger: Browser, clock: Clock) -> None:
     for _ in range(login.MOST_OF_USERNAME):
         assert stranger.log_in("anna", "wrong").status_code == 401
     answer = stranger.log_in("anna")
     assert answer.status_code == 429
     assert 0 < int(answer.headers["Retry-After"]) <= 15 * 60
     assert stranger.log_in("chief").status_code == 303  # another name is not concerned
-    with freeze_time(context.now() + login.WINDOW + timedelta(seconds=1)):
-        assert Browser(stranger.client.application.test_client()).log_in("anna").status_code == 303
+    clock.stop(now() + login.WINDOW + timedelta(seconds=1))
+    assert Browser(stranger.client.application.test_client()).log_in("anna").status_code == 303
 
 
 def test_an_address_gets_a_number_of_tries_over_all_names(app: Flask, people: None) -> None:

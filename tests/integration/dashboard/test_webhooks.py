@@ -13,7 +13,6 @@ from sqlalchemy import insert, select
 from sqlalchemy.exc import OperationalError
 
 from cerber.audit.models import AuditEntry
-from cerber.context import now
 from cerber.dashboard import webhooks as views
 from cerber.db import paging
 from cerber.db.engines import db
@@ -23,6 +22,7 @@ from cerber.webhooks.models import Breaker, Webhook, WebhookAttempt
 from tests.integration.dashboard.test_payments import Browser, anna, chief, people, quick_hashes, stranger
 from tests.integration.dashboard.test_queue import link
 from tests.integration.webhooks.test_resending import ago, endpoint, everything, hold, make_endpoint, put, webhooks
+from tests.support.clock import now
 from tests.support.factories import make_merchant, make_wallet, open_payment
 from tests.support.workers import decide
 

@@ -20,7 +20,6 @@ from werkzeug.test import TestResponse
 
 from cerber.app import create_app
 from cerber.config import ROOT
-from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
@@ -31,6 +30,7 @@ from cerber.webhooks.outcomes import Outcome
 from cerber.webhooks.worker.claims import Claim, Result
 from cerber.webhooks.worker.counters import Uncounted, add
 from tests.conftest import ENV
+from tests.support.clock import now
 from tests.support.factories import MerchantKeys, make_merchant, make_wallet, open_payment
 from tests.support.shop import Shop
 from tests.support.workers import decide, states, until, worker

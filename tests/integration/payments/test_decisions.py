@@ -7,21 +7,22 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from flask import Flask
 from sqlalchemy import event, select
 
 from cerber.audit.models import AuditEntry
-from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.errors import CerberError, MoneyReceived, NotFound, PaymentClosed, ReferenceUsed, VersionChanged
-from cerber.payments import decisions, expiry, opening
+from cerber.payments import decisions, expiry
 from cerber.payments.models import Payment, Transfer
 from cerber.wallets.models import Wallet
+from tests.support.clock import Clock
 from tests.support.factories import MerchantKeys, bodies, make_merchant, make_wallet, open_payment, payment
+from tests.support.locks import waiting
 
 ROUNDS = 4
 CONFIRM = {"status": "confirm", "payment_id": "3636363", "confirm_sum": "500"}
@@ -77,31 +78,6 @@ def audited(app: Flask, pk: int) -> list[str]:
 def expected(app: Flask) -> int:
     with app.app_context(), reading() as session:
         return session.scalars(select(Wallet.expected)).one()
-
-
-class Clocks:
-    """A clock for each thread: who decides at the last moment races with the clock that has just struck."""
-
-    def __init__(self) -> None:
-        self.mine = threading.local()
-
-    def __call__(self) -> datetime:
-        return getattr(self.mine, "at", None) or now()
-
-    def at(self, moment: datetime, deed: Callable[[], object]) -> Callable[[], object]:
-        def then() -> object:
-            self.mine.at = moment
-            return deed()
-
-        return then
-
-
-@pytest.fixture
-def clocks(monkeypatch: pytest.MonkeyPatch) -> Clocks:
-    clocks = Clocks()
-    for service in (decisions, opening, expiry):
-        monkeypatch.setattr(service, "now", clocks)
-    return clocks
 
 
 def test_two_operators_accept_at_once(app: Flask, pk: int) -> None:
@@ -179,13 +155,13 @@ def test_one_reference_counts_once_for_a_wallet_whoever_types_it(app: Flask, key
 
 
 @pytest.mark.parametrize("_round", range(ROUNDS))
-def test_an_operator_against_the_time_to_live(app: Flask, pk: int, clocks: Clocks, _round: int) -> None:
+def test_an_operator_against_the_time_to_live(app: Flask, pk: int, clock: Clock, _round: int) -> None:
     due = payment(app, pk).due_at
     assert due is not None
     results = at_once(
         app,
-        clocks.at(due - timedelta(microseconds=1), lambda: decisions.accept(pk, 1, "operator:ayla")),
-        clocks.at(due, lambda: expiry.expire_due()),
+        clock.at(due - timedelta(microseconds=1), lambda: decisions.accept(pk, 1, "operator:ayla")),
+        clock.at(due, lambda: expiry.expire_due()),
     )
     became = payment(app, pk)
     assert became.version == 2
@@ -199,11 +175,11 @@ def test_an_operator_against_the_time_to_live(app: Flask, pk: int, clocks: Clock
     assert (transfers(app, pk), told(app)) == ([], [CANCEL])
 
 
-def test_an_operator_who_comes_after_the_time_is_told_so(app: Flask, pk: int, clocks: Clocks) -> None:
+def test_an_operator_who_comes_after_the_time_is_told_so(app: Flask, pk: int, clock: Clock) -> None:
     due = payment(app, pk).due_at
     assert due is not None
     deeds = [lambda: decisions.accept(pk, 1, "operator:ayla"), lambda: decisions.cancel(pk, 1, "operator:murad")]
-    results = at_once(app, *(clocks.at(due, deed) for deed in deeds), clocks.at(due, lambda: expiry.expire(pk)))
+    results = at_once(app, *(clock.at(due, deed) for deed in deeds), clock.at(due, lambda: expiry.expire(pk)))
     assert [type(error) for error in lost(results)] == [VersionChanged] * 2
     assert payment(app, pk).cancel_cause == "expired"
     assert (transfers(app, pk), told(app), audited(app, pk)) == ([], [CANCEL], ["expire"])
@@ -221,14 +197,14 @@ def each_decision(pk: int) -> list[Callable[[], object]]:
 
 
 @pytest.mark.parametrize("which", range(6))
-def test_no_decision_is_half_before_the_time_and_half_after(app: Flask, pk: int, clocks: Clocks, which: int) -> None:
+def test_no_decision_is_half_before_the_time_and_half_after(app: Flask, pk: int, clock: Clock, which: int) -> None:
     """The time strikes with the first commit: whoever looked before it has decided before it."""
     due = payment(app, pk).due_at
     assert due is not None
     with app.app_context():
-        event.listen(db.engine, "commit", lambda _: setattr(clocks.mine, "at", due))
+        event.listen(db.engine, "commit", lambda _: clock.stop_here(due))
         with suppress(NotFound):
-            clocks.at(due - timedelta(microseconds=1), each_decision(pk)[which])()
+            clock.at(due - timedelta(microseconds=1), each_decision(pk)[which])()
         with reading() as session:
             changed = list(session.scalars(select(AuditEntry.at).filter_by(payment_id=pk)))
     assert all(at < due for at in changed)
@@ -237,21 +213,17 @@ def test_no_decision_is_half_before_the_time_and_half_after(app: Flask, pk: int,
 
 @pytest.mark.parametrize("which", range(4))
 def test_an_operator_who_waited_for_the_lock_over_the_time_is_too_late(
-    app: Flask, pk: int, monkeypatch: pytest.MonkeyPatch, which: int
+    app: Flask, pk: int, clock: Clock, which: int
 ) -> None:
     due = payment(app, pk).due_at
     assert due is not None
-    clock = [due - timedelta(microseconds=1)]
-    for service in (decisions, opening, expiry):
-        monkeypatch.setattr(service, "now", lambda: clock[0])
+    clock.stop(due - timedelta(microseconds=1))
     with app.app_context(), ThreadPoolExecutor(1) as pool, db.engine.begin() as holder:
         holder.execute(select(Payment.id).filter_by(id=pk).with_for_update())
-        waits = threading.Event()
-        waiting = "engine_connect" if db.engine.dialect.name == "sqlite" else "before_cursor_execute"
-        event.listen(db.engine, waiting, lambda *_: waits.set())  # what waits for the lock, or just before it
+        waits = waiting(db.engine)
         result = pool.submit(at_once, app, each_decision(pk)[which])
         assert waits.wait(10)
-        clock[0] = due
+        clock.stop(due)
         holder.rollback()
         (error,) = result.result(20)
     assert isinstance(error, VersionChanged)
@@ -259,10 +231,10 @@ def test_an_operator_who_waited_for_the_lock_over_the_time_is_too_late(
     assert (payment(app, pk).cancel_cause, told(app), audited(app, pk)) == ("expired", [CANCEL], ["expire"])
 
 
-def test_a_guess_of_the_version_after_the_expiry_decides_nothing(app: Flask, pk: int, clocks: Clocks) -> None:
+def test_a_guess_of_the_version_after_the_expiry_decides_nothing(app: Flask, pk: int, clock: Clock) -> None:
     due = payment(app, pk).due_at
     assert due is not None
-    (error,) = at_once(app, clocks.at(due, lambda: decisions.accept(pk, 2, "operator:ayla")))
+    (error,) = at_once(app, clock.at(due, lambda: decisions.accept(pk, 2, "operator:ayla")))
     assert isinstance(error, VersionChanged)
     assert (audited(app, pk), told(app)) == (["expire"], [CANCEL])
 
@@ -277,11 +249,11 @@ def test_a_guess_of_the_version_after_the_expiry_decides_nothing(app: Flask, pk:
     ],
 )
 def test_a_merchant_who_comes_after_the_time_is_told_what_an_expired_payment_allows(
-    app: Flask, pk: int, clocks: Clocks, late: timedelta, said: bool, becomes: str | None, entries: list[str]
+    app: Flask, pk: int, clock: Clock, late: timedelta, said: bool, becomes: str | None, entries: list[str]
 ) -> None:
     due = payment(app, pk).due_at
     assert due is not None
-    deed = clocks.at(due + late, lambda: decisions.merchant_update(pk, "merchant:shop-1", accept=said))
+    deed = clock.at(due + late, lambda: decisions.merchant_update(pk, "merchant:shop-1", accept=said))
     (result,) = at_once(app, deed)
     if becomes is None:
         assert isinstance(result, PaymentClosed)

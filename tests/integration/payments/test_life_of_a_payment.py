@@ -44,6 +44,7 @@ from cerber.payments.models import Payment, Transfer
 from cerber.wallets.models import Wallet
 from cerber.webhooks.models import Webhook
 from tests.conftest import ENV
+from tests.support.clock import Clock
 from tests.support.factories import CALLBACK, make_merchant, make_wallet
 
 MORNING = datetime(2026, 11, 24, 6, tzinfo=UTC)
@@ -167,24 +168,17 @@ def written(qepik: int) -> str:
     return str(qepik // 100) if qepik % 100 == 0 else f"{qepik // 100}.{qepik % 100:02}"
 
 
-class Clock:
-    now = MORNING
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 class Life(RuleBasedStateMachine):
     template: Path
-    clock: Clock
 
     @initialize()
     def start(self) -> None:
         self.folder = tempfile.TemporaryDirectory()
         path = Path(self.folder.name) / "life.db"
         shutil.copy(self.template, path)
-        self.app: Flask = create_app(ENV | {"CERBER_DATABASE_URL": f"sqlite:///{path}"})
-        self.clock.now = MORNING
+        self.clock = Clock()
+        self.clock.stop(MORNING)
+        self.app: Flask = create_app(ENV | {"CERBER_DATABASE_URL": f"sqlite:///{path}"}, self.clock)
         make_wallet(self.app, daily_limit=LIMIT)
         make_merchant(self.app)
         with self.app.app_context(), reading() as session:
@@ -202,7 +196,7 @@ class Life(RuleBasedStateMachine):
 
     @property
     def today(self) -> date:
-        return self.clock.now.astimezone(ZONE).date()
+        return self.clock().astimezone(ZONE).date()
 
     @contextmanager
     def changing(self, one: Model) -> Iterator[None]:
@@ -214,7 +208,7 @@ class Life(RuleBasedStateMachine):
 
     def touch(self, one: Model) -> None:
         with self.changing(one):
-            one.expire(self.clock.now)
+            one.expire(self.clock())
 
     def both(self, one: Model, product: Callable[[], object], model: Callable[[], Refusal]) -> None:
         """Lets the product and the model do the same: both succeed, or both refuse in the same way."""
@@ -244,9 +238,7 @@ class Life(RuleBasedStateMachine):
         self.open(payment_id)
 
     def open(self, payment_id: str) -> None:
-        due = sum(
-            one.expected for one in self.model.values() if one.status == "pending" and self.clock.now >= one.due
-        )
+        due = sum(one.expected for one in self.model.values() if one.status == "pending" and self.clock() >= one.due)
         fits = self.used() - due + SUMS[payment_id] <= LIMIT  # what is due counts as cancelled
         with self.app.app_context():
             if not fits:
@@ -256,7 +248,7 @@ class Life(RuleBasedStateMachine):
             opening.open_payment(self.merchant, self.request(payment_id))
             with reading() as session:
                 key = session.scalars(select(Payment.id).filter_by(payment_id=payment_id)).one()
-        self.model[payment_id] = Model(payment_id, SUMS[payment_id], self.clock.now + TTL, key)
+        self.model[payment_id] = Model(payment_id, SUMS[payment_id], self.clock() + TTL, key)
 
     @rule(payment_id=ids)
     def get_wallet_with_other_data(self, payment_id: str) -> None:
@@ -270,7 +262,7 @@ class Life(RuleBasedStateMachine):
             self.both(
                 one,
                 lambda: decisions.merchant_update(one.key, "merchant:shop-1", accept=True),
-                lambda: one.merchant_accept(self.clock.now),
+                lambda: one.merchant_accept(self.clock()),
             )
 
     @rule(payment_id=ids)
@@ -344,8 +336,8 @@ class Life(RuleBasedStateMachine):
 
     @rule(payment_id=ids, after=st.sampled_from([DAY - timedelta(seconds=1), DAY]))
     def the_payer_says_late_that_the_money_is_sent(self, payment_id: str, after: timedelta) -> None:
-        if (one := self.model.get(payment_id)) and self.clock.now < one.due:
-            self.clock.now = one.due + after
+        if (one := self.model.get(payment_id)) and self.clock() < one.due:
+            self.clock.stop(one.due + after)
             self.merchant_accepts(payment_id)
 
     @rule()
@@ -357,7 +349,7 @@ class Life(RuleBasedStateMachine):
 
     @rule(moment=moments)
     def time_passes(self, moment: timedelta) -> None:
-        self.clock.now += moment
+        self.clock.stop(self.clock() + moment)
 
     def rows(self, table: type, **where: object) -> list:  # type: ignore[type-arg]
         with self.app.app_context(), reading() as session:
@@ -402,11 +394,8 @@ class Life(RuleBasedStateMachine):
             assert self.received_today() == 0
 
 
-def test_whole_lives(sqlite_template: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = Clock()
-    for service in (decisions, opening, expiry):
-        monkeypatch.setattr(service, "now", clock)
-    Life.template, Life.clock = sqlite_template, clock
+def test_whole_lives(sqlite_template: Path) -> None:
+    Life.template = sqlite_template
     run_state_machine_as_test(
         Life,
         settings=settings(

@@ -9,13 +9,13 @@ from datetime import timedelta
 from flask import Flask
 from sqlalchemy import event, select, update
 
-from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
 from cerber.payments import decisions, expiry, opening
 from cerber.payments.models import Payment
 from cerber.wallets import registry
+from tests.support.clock import now
 from tests.support.factories import CALLBACK, bodies, call, get_wallet, make_merchant, make_wallet, open_payment
 
 

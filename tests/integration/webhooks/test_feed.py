@@ -20,7 +20,6 @@ from werkzeug.test import TestResponse
 
 from cerber import signing
 from cerber.config import ROOT
-from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.merchants import accounts
@@ -29,6 +28,7 @@ from cerber.payments.models import Payment
 from cerber.webhooks import feed, outbox
 from cerber.webhooks.kinds import Kind
 from cerber.webhooks.models import Webhook
+from tests.support.clock import now
 from tests.support.factories import CALLBACK, MerchantKeys, call, make_merchant, make_wallet, open_payment, send
 from tests.support.shop import open_shop
 

@@ -14,13 +14,13 @@ from sqlalchemy import insert, select, text, update
 
 from cerber.audit.models import AuditEntry
 from cerber.cli import webhooks as commands
-from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
 from cerber.webhooks import resending
 from cerber.webhooks.models import Breaker, Endpoint, Webhook
 from tests.integration.cli.test_commands import assert_one_line, flask, run
+from tests.support.clock import now
 from tests.support.factories import CALLBACK, make_merchant, make_wallet, open_payment
 from tests.support.shop import Shop, open_shop
 from tests.support.workers import decide, states, until, worker
