@@ -13,8 +13,8 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from cerber import signing
-from cerber.bot_api import auth
 from cerber.merchants import accounts
+from tests.support.clock import Clock
 from tests.support.factories import MerchantKeys, get_wallet, make_wallet, open_payment
 
 VECTORS = json.loads((Path(__file__).parents[2] / "vectors" / "signature-v2-vectors.json").read_text("utf-8"))
@@ -25,13 +25,9 @@ NOW = 1795500000
 
 
 @pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(auth, "now", lambda: datetime.fromtimestamp(NOW, UTC))
-
-
-@pytest.fixture
-def vector_shop(app: Flask, monkeypatch: pytest.MonkeyPatch) -> MerchantKeys:
-    """The merchant of the vectors, in the middle of a rotation of its payment secret."""
+def vector_shop(app: Flask, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> MerchantKeys:
+    """The merchant of the vectors, at their time, in the middle of a rotation of its payment secret."""
+    clock.stop(datetime.fromtimestamp(NOW, UTC))
     make_wallet(app)
     shop = MerchantKeys("shop-1", CASES[0]["secret"], BALANCE)
     with app.app_context():
@@ -62,7 +58,7 @@ def signed(keys: MerchantKeys, path: str, message: bytes, at: float | None = Non
     return signing.sign_v2(keys.payment_secret, method, path, int(moment), message)
 
 
-def test_every_vector_is_let_in(client: FlaskClient, vector_shop: MerchantKeys, clock: None) -> None:
+def test_every_vector_is_let_in(client: FlaskClient, vector_shop: MerchantKeys) -> None:
     for case in CASES:
         message, in_body = (case["body"] or case["query"]).encode(), case["body"] is not None
         answer = ask(client, case["method"], case["asked"], case["Signature-V2"], message, in_body=in_body)
@@ -71,7 +67,7 @@ def test_every_vector_is_let_in(client: FlaskClient, vector_shop: MerchantKeys, 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case["name"])
 def test_a_vector_signs_no_other_call_method_time_or_message(
-    client: FlaskClient, vector_shop: MerchantKeys, clock: None, case: dict[str, Any]
+    client: FlaskClient, vector_shop: MerchantKeys, case: dict[str, Any]
 ) -> None:
     get_wallet(client, vector_shop)
     message, v2 = (case["body"] or case["query"]).encode(), case["Signature-V2"]

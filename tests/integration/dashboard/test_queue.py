@@ -10,12 +10,12 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
-from cerber.context import now
 from cerber.db import paging
 from cerber.db.engines import db
 from cerber.payments import decisions, listing
 from cerber.payments.models import Payment, Transfer
 from tests.integration.dashboard.test_payments import Browser, Shop, anna, people, quick_hashes, shop
+from tests.support.clock import now
 
 __all__ = ["anna", "people", "quick_hashes", "shop"]
 

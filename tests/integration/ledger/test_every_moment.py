@@ -20,15 +20,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule, run_state_machine_as_test
 from sqlalchemy import func, select
 
-from cerber.bot_api import views
 from cerber.db.transactions import reading
 from cerber.errors import CerberError
 from cerber.ledger import folding
 from cerber.ledger.accounts import Accounts
 from cerber.ledger.models import LedgerEntry, LedgerSum
 from cerber.ledger.periods import WIDTHS
-from cerber.payments import balance, decisions, expiry, opening, wallet_choice
+from cerber.payments import decisions, expiry
 from cerber.payments.models import Payment, Transfer
+from tests.support.clock import Clock
 from tests.support.factories import call, get_wallet, make_merchant, make_wallet
 
 NOON = datetime(2026, 11, 24, 8, tzinfo=UTC)
@@ -50,13 +50,6 @@ picks = st.integers(0, 5)
 Sums = dict[str, Fraction]
 
 
-class Clock:
-    now = NOON
-
-    def __call__(self) -> datetime:
-        return self.now
-
-
 class Books(RuleBasedStateMachine):
     app: Flask
     clock: Clock
@@ -66,7 +59,7 @@ class Books(RuleBasedStateMachine):
     def start(self, both: tuple[tuple[datetime | None, datetime | None], ...]) -> None:
         self.keys = make_merchant(self.app, f"shop-{next(self.merchants)}")
         self.client = self.app.test_client()
-        self.clock.now = NOON
+        self.clock.stop(NOON)
         self.payments: list[int] = []
         self.asked = [(None, None), (NOON - DAY + INSTANT, NOON + 7 * INSTANT), *both]
 
@@ -115,7 +108,7 @@ class Books(RuleBasedStateMachine):
 
     @rule(step=st.sampled_from([INSTANT, timedelta(minutes=59), HOUR, DAY]))
     def time_passes(self, step: timedelta) -> None:
-        self.clock.now += step
+        self.clock.stop(self.clock() + step)
 
     @rule()
     def the_worker_expires(self) -> None:
@@ -165,7 +158,7 @@ class Books(RuleBasedStateMachine):
         for row in rows:
             if (start and row.create_time < start) or (end and row.create_time > end):
                 continue
-            if row.status == "cancel" or (row.status == "pending" and row.due_at and row.due_at <= self.clock.now):
+            if row.status == "cancel" or (row.status == "pending" and row.due_at and row.due_at <= self.clock()):
                 found["canceled_sum"] += row.sum
                 continue
             found["confirm_sum"] += row.received
@@ -182,11 +175,8 @@ class Books(RuleBasedStateMachine):
 
 
 @pytest.mark.timeout(400)  # thousands of calls
-def test_the_balance_is_right_after_each_step(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_balance_is_right_after_each_step(app: Flask, clock: Clock) -> None:
     make_wallet(app)
-    clock = Clock()
-    for module in (balance, decisions, expiry, opening, views, wallet_choice):
-        monkeypatch.setattr(module, "now", clock)
     Books.app, Books.clock = app, clock
     run_state_machine_as_test(
         Books,

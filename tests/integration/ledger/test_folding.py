@@ -22,7 +22,6 @@ from sqlalchemy.exc import IntegrityError, ProgrammingError
 
 from cerber.app import create_app
 from cerber.config import ROOT
-from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.errors import NotPossible, VersionChanged
@@ -32,6 +31,7 @@ from cerber.ledger.models import LedgerEntry, LedgerSum
 from cerber.ledger.periods import WIDTHS
 from cerber.payments import decisions
 from cerber.payments.models import Payment
+from tests.support.clock import now
 from tests.support.factories import MerchantKeys, call, make_wallet, open_payment
 from tests.support.workers import stop, until, worker
 
