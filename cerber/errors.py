@@ -70,6 +70,10 @@ class VersionChanged(CerberError):
     """The payment changed since the page was shown."""
 
 
+class TimeIsUp(CerberError):
+    """The payment's time-to-live has run out, and nobody has expired it yet."""
+
+
 class NotPossible(CerberError):
     """The payment's state refuses what the operator asked for."""
 
@@ -119,3 +123,7 @@ class Unavailable(CerberError):
     """The database is locked or away. Safe to repeat."""
 
     code = "unavailable"
+
+
+class Overtaken(Unavailable):
+    """Another transaction was faster, and this one has to begin afresh: it runs again by itself, a few times."""

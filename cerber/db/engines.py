@@ -19,7 +19,8 @@ from cerber.db import hints
 from cerber.db.tables import Base
 
 CHECKS_BROKEN = (3819, 4025)  # of MySQL and of MariaDB
-BUSY_SECONDS = 15
+BUSY_SECONDS = 15  # how long a caller waits for locks at most
+LOCK_SECONDS = 5  # how long for one on MySQL, before its transaction gives all others free and asks again
 
 
 db = SQLAlchemy(metadata=Base.metadata, disable_autonaming=True)
@@ -70,7 +71,7 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
             "charset": "utf8mb4",
             "connect_timeout": 5,
             "read_timeout": BUSY_SECONDS + 5,  # a server that hangs is away
-            "init_command": f"SET SESSION innodb_lock_wait_timeout={BUSY_SECONDS}, "
+            "init_command": f"SET SESSION innodb_lock_wait_timeout={min(LOCK_SECONDS, BUSY_SECONDS)}, "
             f"lock_wait_timeout={BUSY_SECONDS}, sql_mode='TRADITIONAL'",
         },
     }

@@ -7,10 +7,12 @@ wait.
 
 from __future__ import annotations
 
+import random
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import wraps
+from contextvars import ContextVar
+from functools import partial, wraps
 from typing import ParamSpec, TypeVar
 
 from flask import Flask, g
@@ -19,25 +21,21 @@ from sqlalchemy.exc import InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.orm import Session
 
+from cerber.db import engines
 from cerber.db.engines import db
+from cerber.errors import Overtaken
 
 P = ParamSpec("P")
-
-
 T = TypeVar("T")
 
-
 OUTAGES = (OperationalError, InterfaceError, PoolTimeout)
-
-
 DEADLOCK = 1213  # MySQL undid one of two transactions that waited for each other; it may simply run again
-
+LOCK_NOT_GIVEN = 1205  # within LOCK_SECONDS
+TRIES = 5
+PAUSE = 0.02  # seconds, the longest before the first repetition; it doubles with each
 
 _READS = "cerber_reads"
-
-
-TRIES = 5
-
+_under_way: ContextVar[str | None] = ContextVar("use case", default=None)
 
 NO_SYNC = {"synchronize_session": False}  # for an UPDATE of rows of which none is loaded: else MySQL reads them first
 
@@ -77,36 +75,70 @@ def _close_reads(_: BaseException | None = None) -> None:
 def transaction(use_case: Callable[P, T]) -> Callable[P, T]:
     """Makes a service function one transaction: committed when it returns, undone when it raises.
 
-    Never call one such function from another: the inner one begins with a rollback, and commits the outer one's work
-    before that is whole. Where MySQL breaks a deadlock the function runs again, so it must do nothing outside the
-    database.
+    Raises NestedUseCase where it is called inside another: the inner one would commit the outer one's work before
+    that is whole. Where MySQL breaks a deadlock, or the function raises Overtaken, it runs again, so it must do
+    nothing outside the database.
     """
 
     @wraps(use_case)
     def committed(*args: P.args, **kwargs: P.kwargs) -> T:
-        for attempt in range(1, TRIES + 1):
-            db.session.rollback()  # begins afresh: nothing read before this may decide anything
-            try:
-                result = use_case(*args, **kwargs)
-                db.session.commit()
-            except OperationalError as error:
-                db.session.rollback()
-                if attempt == TRIES or not is_deadlock(error):
-                    raise
-                time.sleep(0.01 * attempt)
-            except BaseException:
-                db.session.rollback()
-                raise
-            else:
-                return result
-        raise AssertionError("unreachable")
+        with _alone(use_case.__qualname__):
+            return _until_committed(partial(use_case, *args, **kwargs))
 
     return committed
 
 
-def is_deadlock(error: BaseException | None) -> bool:
-    """Whether a deadlock is behind this error. MySQL undoes the savepoints with the transaction, so inside one the
-    rollback to it fails next, and hides the deadlock behind an error of its own."""
-    while error is not None and error.args[:1] != (DEADLOCK,):
+class NestedUseCase(RuntimeError):
+    """A use case was called inside another: a mistake of ours."""
+
+
+@contextmanager
+def _alone(name: str) -> Iterator[None]:
+    outer = _under_way.get()
+    if outer is not None:
+        raise NestedUseCase(f"{name} was called inside {outer}: each use case is a transaction of its own")
+    token = _under_way.set(name)
+    try:
+        yield
+    finally:
+        _under_way.reset(token)
+
+
+def _until_committed(use_case: Callable[[], T]) -> T:
+    ends = time.monotonic() + engines.BUSY_SECONDS
+    for attempt in range(1, TRIES):
+        try:
+            return _once(use_case)
+        except Overtaken:
+            continue
+        except OperationalError as error:
+            if not _may_run_again(error, ends):
+                raise
+        time.sleep(random.uniform(0, PAUSE * 2 ** (attempt - 1)))  # noqa: S311 - it guards nothing
+    return _once(use_case)
+
+
+def _once(use_case: Callable[[], T]) -> T:
+    db.session.rollback()  # begins afresh: nothing read before this may decide anything
+    try:
+        result = use_case()
+        db.session.commit()
+    except BaseException:
+        db.session.rollback()
+        raise
+    return result
+
+
+def _may_run_again(error: BaseException, ends: float) -> bool:
+    """A deadlock always; a lock that was not given only while another wait for it fits into what a caller waits."""
+    if _is_behind(error, DEADLOCK):
+        return True
+    return _is_behind(error, LOCK_NOT_GIVEN) and time.monotonic() + engines.LOCK_SECONDS <= ends
+
+
+def _is_behind(error: BaseException | None, code: int) -> bool:
+    """Whether an error of this code is behind it. MySQL undoes the savepoints with the transaction, so inside one the
+    rollback to it fails next, and hides a deadlock behind an error of its own."""
+    while error is not None and error.args[:1] != (code,):
         error = error.__cause__ or error.__context__
     return error is not None

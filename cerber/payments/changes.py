@@ -1,7 +1,8 @@
 """One change of a payment, as contract section 3 wants it: all of it or nothing.
 
-The row is locked, the table of `payment_states` says what becomes of it, and the payment, its transfer, its wallet's
-counters, its webhook and its audit entry are written in the caller's transaction.
+The row is locked, the table of `states` says what becomes of it, and its wallet's counters, the payment, its
+transfer, its webhook and its audit entry are written in the caller's transaction, in the order of locks that
+docs/design.md tells.
 """
 
 from __future__ import annotations
@@ -13,10 +14,10 @@ from sqlalchemy import exists, select
 from cerber import money
 from cerber.audit import trail
 from cerber.db.engines import db
-from cerber.errors import NotFound
+from cerber.errors import CHANGED, NotFound, TimeIsUp
 from cerber.payments import entries
 from cerber.payments.models import Payment, Transfer
-from cerber.payments.states import OPEN, Event, Facts, Status, Step, decide, is_due
+from cerber.payments.states import ASK_FOR_TRANSFERS, OPEN, Event, Facts, Status, Step, decide, is_due
 from cerber.wallets import counters
 from cerber.webhooks import outbox
 
@@ -25,17 +26,18 @@ FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def locked(payment_pk: int) -> Payment:
-    """The payment, locked until the caller's transaction ends. Raises NotFound."""
+    """The payment, locked until the caller's transaction ends: the first of the locks. Raises NotFound."""
     payment = db.session.scalar(select(Payment).filter_by(id=payment_pk).with_for_update())
     if payment is None:
         raise NotFound("There is no such payment.")
     return payment
 
 
-def facts(payment: Payment) -> Facts:
+def facts(payment: Payment, event: Event) -> Facts:
     """What the table needs to know of the payment, read in the caller's transaction."""
-    ever_received = bool(db.session.scalar(select(exists().where(Transfer.payment_id == payment.id))))
-    return payment.facts(ever_received=ever_received)
+    asked = event in ASK_FOR_TRANSFERS and payment.status != Status.PENDING
+    recorded = exists().where(Transfer.payment_id == payment.id)
+    return payment.facts(ever_received=asked and bool(db.session.scalar(select(recorded))))
 
 
 def expire_if_due(payment: Payment, at: datetime) -> bool:
@@ -46,6 +48,12 @@ def expire_if_due(payment: Payment, at: datetime) -> bool:
     return True
 
 
+def refuse_if_due(payment: Payment, at: datetime) -> None:
+    """Raises TimeIsUp for a payment that has to be expired before anything else happens to it."""
+    if is_due(Status(payment.status), payment.due_at, at):
+        raise TimeIsUp(CHANGED, payment.status)
+
+
 def apply(
     payment: Payment, event: Event, actor: str, at: datetime, amount: int = 0, reference: str | None = None
 ) -> None:
@@ -53,12 +61,12 @@ def apply(
 
     Raises PaymentClosed, MoneyReceived and NotPossible, before anything is written.
     """
-    step = decide(event, facts(payment), at, amount)
+    step = decide(event, facts(payment, event), at, amount)
+    if not become(payment, step, at, received_today=step.transfer or 0):
+        return
     if step.transfer is not None:
         _record(payment, step.transfer, reference, actor, at)
-    changed = become(payment, step, at, received_today=step.transfer or 0)
-    if changed:
-        trail.note(at, actor, event.value, payment.id, status=step.status, received=money.text(step.received))
+    trail.note(at, actor, event.value, payment.id, status=step.status, received=money.text(step.received))
 
 
 def become(payment: Payment, step: Step, at: datetime, *, received_today: int) -> bool:
@@ -67,15 +75,14 @@ def become(payment: Payment, step: Step, at: datetime, *, received_today: int) -
     if before == (step.status, step.received, step.cancel_cause):
         return False
     entries.enter(payment, step, at)
-    expected_before = _expected(payment)
-    was = payment.status
-    payment.status, payment.received, payment.cancel_cause = step.status.value, step.received, step.cancel_cause
-    payment.version += 1
-    if payment.status != was:
-        _close_or_open(payment, at)
-    expected = _expected(payment) - expected_before
+    expected = _expected(step.status, payment.sum - step.received)
+    expected -= _expected(payment.status, payment.sum - payment.received)
     if expected or received_today:
         counters.settle_up(payment.wallet_id, at, expected=expected, received=received_today)
+    if payment.status != step.status:
+        _close_or_open(payment, step.status, at)
+    payment.status, payment.received, payment.cancel_cause = step.status.value, step.received, step.cancel_cause
+    payment.version += 1
     if step.webhook is not None:
         outbox.enqueue(payment, step.webhook, at)
     return True
@@ -94,11 +101,11 @@ def _record(payment: Payment, amount: int, reference: str | None, actor: str, at
     db.session.add(transfer)
 
 
-def _close_or_open(payment: Payment, at: datetime) -> None:
-    payment.closed_at = None if payment.status in OPEN else at
-    payment.holds_sum_until = FOREVER if payment.status in OPEN else at + SUM_HELD_AFTER
+def _close_or_open(payment: Payment, status: Status, at: datetime) -> None:
+    payment.closed_at = None if status in OPEN else at
+    payment.holds_sum_until = FOREVER if status in OPEN else at + SUM_HELD_AFTER
 
 
-def _expected(payment: Payment) -> int:
+def _expected(status: str, missing: int) -> int:
     """What the payment's wallet still waits for, in qəpik."""
-    return max(payment.sum - payment.received, 0) if payment.status in OPEN else 0
+    return max(missing, 0) if status in OPEN else 0

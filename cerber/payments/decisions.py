@@ -17,7 +17,7 @@ from cerber.audit import trail
 from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import reading, transaction
-from cerber.errors import CHANGED, CerberError, MoneyReceived, NotFound, PaymentClosed, ReferenceUsed, VersionChanged
+from cerber.errors import CHANGED, NotFound, ReferenceUsed, TimeIsUp, VersionChanged
 from cerber.payments import changes, expiry
 from cerber.payments.models import Payment, Transfer
 from cerber.payments.states import Event, Status, decide
@@ -26,10 +26,12 @@ from cerber.wallets import counters
 
 def merchant_update(payment_pk: int, actor: str, *, accept: bool) -> Status:
     """The merchant says that the payer sent the money, or gave up. Raises PaymentClosed and MoneyReceived."""
-    became = _merchant_update(payment_pk, actor, Event.MERCHANT_ACCEPT if accept else Event.MERCHANT_CANCEL)
-    if isinstance(became, CerberError):
-        raise became
-    return became
+    event = Event.MERCHANT_ACCEPT if accept else Event.MERCHANT_CANCEL
+    try:
+        return _merchant_update(payment_pk, actor, event)
+    except TimeIsUp:
+        expiry.expire(payment_pk)
+        return _merchant_update(payment_pk, actor, event)
 
 
 def record_transfer(payment_pk: int, version: int, actor: str, amount: int, reference: str | None = None) -> None:
@@ -68,36 +70,33 @@ def current_status(payment_pk: int) -> Status:
 
 
 @transaction
-def _merchant_update(payment_pk: int, actor: str, event: Event) -> Status | CerberError:
-    """What the payment becomes, or the refusal: given back and not raised, since that would undo an expiry."""
+def _merchant_update(payment_pk: int, actor: str, event: Event) -> Status:
+    """What the payment becomes. Raises TimeIsUp too: an expiry is a transaction of its own, so that no refusal undoes
+    it."""
     payment = changes.locked(payment_pk)
     at = now()  # after the wait for the lock: who waited over the time is too late
-    changes.expire_if_due(payment, at)
-    try:
-        changes.apply(payment, event, actor, at)
-    except (PaymentClosed, MoneyReceived) as refusal:
-        return refusal
+    changes.refuse_if_due(payment, at)
+    changes.apply(payment, event, actor, at)
     return Status(payment.status)
 
 
 def _decide(payment_pk: int, version: int, decision: Callable[[Payment, datetime], None]) -> None:
-    changed = _decide_at_version(payment_pk, version, decision)
-    if changed is not None:
-        raise changed
+    """What an operator decides about the payment as they saw it. Of one that is due nobody has seen the expiry yet,
+    whatever version they guessed."""
+    try:
+        _decide_at_version(payment_pk, version, decision)
+    except TimeIsUp:
+        raise VersionChanged(CHANGED, current_status(payment_pk)) from None
 
 
 @transaction
-def _decide_at_version(
-    payment_pk: int, version: int, decision: Callable[[Payment, datetime], None]
-) -> VersionChanged | None:
-    """What an operator decides about the payment as they saw it. Else what he is to be told, given back and not
-    raised: that would undo an expiry, which nobody has seen yet."""
+def _decide_at_version(payment_pk: int, version: int, decision: Callable[[Payment, datetime], None]) -> None:
     payment = changes.locked(payment_pk)
     at = now()  # after the wait for the lock: who waited over the time is too late
-    if changes.expire_if_due(payment, at) or payment.version != version:
-        return VersionChanged(CHANGED, payment.status)
+    changes.refuse_if_due(payment, at)
+    if payment.version != version:
+        raise VersionChanged(CHANGED, payment.status)
     decision(payment, at)
-    return None
 
 
 def _apply(event: Event, actor: str, amount: int, reference: str | None, payment: Payment, at: datetime) -> None:
@@ -114,9 +113,9 @@ def _void(transfer_pk: int, actor: str, reason: str, payment: Payment, at: datet
     transfer = db.session.scalar(select(Transfer).filter_by(id=transfer_pk, payment_id=payment.id))
     if transfer is None or transfer.voided_at is not None:
         raise NotFound("There is no such transfer, or it is voided already.")
-    step = decide(Event.VOID, changes.facts(payment), at, transfer.sum)
-    transfer.voided_at, transfer.voided_by, transfer.void_reason = at, actor, reason
-    transfer.live_reference = None
+    step = decide(Event.VOID, changes.facts(payment, Event.VOID), at, transfer.sum)
     today = transfer.sum if counters.received_same_day(transfer.recorded_at, at) else 0
     changes.become(payment, step, at, received_today=-today)
+    transfer.voided_at, transfer.voided_by, transfer.void_reason = at, actor, reason
+    transfer.live_reference = None
     trail.note(at, actor, "void", payment.id, sum=money.text(transfer.sum), reason=reason)

@@ -49,6 +49,9 @@ class Event(StrEnum):
 BY_OPERATOR = (Event.TRANSFER, Event.OPERATOR_ACCEPT, Event.SETTLE, Event.OPERATOR_CANCEL, Event.VOID)
 
 
+ASK_FOR_TRANSFERS = (Event.MERCHANT_ACCEPT, Event.MERCHANT_CANCEL)  # whether any was ever recorded, voided or not
+
+
 REVIVAL_WINDOW = timedelta(hours=24)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import select
+from sqlalchemy import BigInteger, Date, bindparam, case, or_, update
 
 from cerber.context import settings
 from cerber.db.engines import db
@@ -13,14 +13,13 @@ from cerber.wallets.models import Wallet
 
 
 def settle_up(wallet_pk: int, at: datetime, *, expected: int, received: int) -> None:
-    """Adds to what a wallet still expects and to what it received today, in qəpik, in the caller's transaction."""
-    wallet = db.session.scalars(select(Wallet).filter_by(id=wallet_pk).with_for_update()).one()
-    today = local_day(at)
-    if wallet.received_on is None or wallet.received_on < today:
-        wallet.received_on, wallet.received_today = today, 0
-    wallet.expected += expected
-    if wallet.received_on == today:  # else one that waited for the lock over midnight
-        wallet.received_today = max(wallet.received_today + received, 0)
+    """Adds to what a wallet still expects and to what it received today, in qəpik, in the caller's transaction.
+
+    It locks the wallet, so it comes before all that refers to it: a row that changes makes MySQL share the lock of
+    what it refers to, and two who share one can't both go on to change it.
+    """
+    values = {"wallet_pk": wallet_pk, "today": local_day(at), "more_expected": expected, "more_received": received}
+    db.session.connection().execute(_SETTLE_UP, values)
 
 
 def received_same_day(moment: datetime, at: datetime) -> bool:
@@ -31,3 +30,23 @@ def received_same_day(moment: datetime, at: datetime) -> bool:
 def local_day(at: datetime) -> date:
     """The day of the limits on which the moment falls, by CERBER_TIMEZONE."""
     return day_of(at, settings().timezone)
+
+
+_TODAY, _MORE = bindparam("today", type_=Date), bindparam("more_received", type_=BigInteger)
+_BEGINS = or_(Wallet.received_on.is_(None), Wallet.received_on < _TODAY)
+_RECEIVED = case((_BEGINS, 0), else_=Wallet.received_today) + _MORE
+
+# Who waited for the lock over midnight adds nothing to the new day. MySQL assigns from left to right and reads what
+# it has assigned: the day comes last.
+_SETTLE_UP = (
+    update(Wallet.__table__)  # type: ignore[arg-type]
+    .where(Wallet.id == bindparam("wallet_pk"))
+    .ordered_values(
+        (Wallet.expected, Wallet.expected + bindparam("more_expected", type_=BigInteger)),
+        (
+            Wallet.received_today,
+            case((Wallet.received_on > _TODAY, Wallet.received_today), (_RECEIVED < 0, 0), else_=_RECEIVED),
+        ),
+        (Wallet.received_on, case((_BEGINS, _TODAY), else_=Wallet.received_on)),
+    )
+)

@@ -72,15 +72,16 @@ def one(webhook_pk: int, actor: str) -> Webhook:
     releases this event with all others.
     """
     at = now()
-    webhook = db.session.scalar(select(Webhook).filter_by(id=webhook_pk).with_for_update())
-    if webhook is None:
+    endpoint_id = db.session.scalar(select(Webhook.endpoint_id).filter_by(id=webhook_pk))
+    if endpoint_id is None:
         raise NotFound("There is no such webhook.")
+    _probe_at_once([endpoint_id], at)  # breakers are locked before events
+    webhook = db.session.scalars(select(Webhook).filter_by(id=webhook_pk).with_for_update()).one()
     if webhook.lease is not None and webhook.due_at > at:
         return webhook
     changes = _due(at) if webhook.closed_at is None else _reopened(at)
     for name, value in (changes | {"by_hand": True}).items():
         setattr(webhook, name, value)
-    _probe_at_once([webhook.endpoint_id], at)
     trail.note(at, actor, "webhook_resent", webhook.payment_id, event_id=webhook.event_id)
     return webhook
 
@@ -200,8 +201,8 @@ def _send_again(
     probed: Set[int],
 ) -> tuple[Progress, int]:
     """Marks one batch and writes the run's entry in the audit log. Gives the progress with it, and the entry's id."""
-    done = replace(done, sent_again=done.sent_again + _mark([row.id for row in rows], which, at))
     _probe_at_once(sorted({row.endpoint_id for row in rows} - probed), at)
+    done = replace(done, sent_again=done.sent_again + _mark([row.id for row in rows], which, at))
     details: dict[str, Any] = {
         "merch_id": target.merch_id,
         "endpoint": target.origin,

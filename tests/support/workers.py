@@ -81,13 +81,13 @@ def stop(process: subprocess.Popen[str], number: int = signal.SIGTERM) -> None:
     assert process.wait(STOPS_WITHIN) == 0
 
 
-def until(condition: Callable[[], T], seconds: float = 20) -> T:
+def until(condition: Callable[[], T], seconds: float = 20, *, every: float = 0.05) -> T:
     """Waits for the condition, and gives what it gave."""
     ends = time.monotonic() + seconds
     pause = threading.Event()
     while not (found := condition()):
         assert time.monotonic() < ends, "it never came true"
-        pause.wait(0.05)
+        pause.wait(every)
     return found
 
 

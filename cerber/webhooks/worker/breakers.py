@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -13,6 +13,7 @@ from sqlalchemy import delete, insert, or_, select, update
 from cerber.context import settings
 from cerber.db.engines import db
 from cerber.db.transactions import NO_SYNC
+from cerber.errors import Overtaken
 from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Endpoint, Webhook
 from cerber.webhooks.outcomes import Outcome
@@ -34,20 +35,36 @@ class Sign:
     silent: bool
 
 
-def note(signs: Sequence[Sign], at: datetime) -> dict[int, circuit_breaker.Breaker | None]:
-    """Moves the endpoints' breakers, in the caller's transaction and in the order of the attempts. Gives what each
-    is from now on; None where its endpoint is well.
+def lock(endpoints: Iterable[int]) -> dict[int, circuit_breaker.Breaker]:
+    """The breakers of those endpoints that have one, locked until the caller's transaction ends: before any event is.
+    Whoever releases an endpoint's events holds its breaker, and waits for them."""
+    asked = sorted(set(endpoints))
+    if not asked:
+        return {}
+    found = select(Breaker.endpoint_id, *_COLUMNS).where(Breaker.endpoint_id.in_(asked)).order_by(Breaker.endpoint_id)
+    rows = db.session.execute(found.with_for_update()).all()
+    return {
+        row.endpoint_id: circuit_breaker.Breaker(row.failures, row.probes, row.why, row.held_since, row.probe_at)
+        for row in rows
+    }
 
-    The endpoint's row is locked for it, in the order of the keys: there may be no breaker yet to lock.
+
+def note(
+    signs: Sequence[Sign], known: Mapping[int, circuit_breaker.Breaker], at: datetime
+) -> dict[int, circuit_breaker.Breaker | None]:
+    """Moves the endpoints' breakers, in the caller's transaction and in the order of the attempts. Gives what each
+    is from now on; None where its endpoint is well. `known` are those that `lock` gave.
+
+    Raises Overtaken where another worker has made one meanwhile: it has to be locked first.
     """
     moved = {}
     for endpoint_id in sorted({sign.endpoint_id for sign in signs}):
-        db.session.execute(select(Endpoint.id).filter_by(id=endpoint_id).with_for_update())
-        row = db.session.execute(select(*_COLUMNS).filter_by(endpoint_id=endpoint_id)).first()
-        before = after = circuit_breaker.Breaker(**row._mapping) if row else None
+        before = after = known.get(endpoint_id)
         for sign in signs:
             if sign.endpoint_id == endpoint_id:
                 after = _moved(after, sign, at)
+        if before is None:
+            _stay_alone(endpoint_id)
         if after != before:
             _write(endpoint_id, before, after, at)
         moved[endpoint_id] = after
@@ -63,6 +80,13 @@ def take_probes(endpoints: Sequence[int], at: datetime, until: datetime) -> list
         if result.rowcount:
             taken.append(endpoint_id)
     return taken
+
+
+def _stay_alone(endpoint_id: int) -> None:
+    """Lets no other worker make a breaker of this endpoint: there is none yet to lock."""
+    db.session.execute(select(Endpoint.id).filter_by(id=endpoint_id).with_for_update())
+    if db.session.scalar(select(Breaker.endpoint_id).filter_by(endpoint_id=endpoint_id)) is not None:
+        raise Overtaken("Another worker has noted the failure of the endpoint first.")
 
 
 def _moved(before: circuit_breaker.Breaker | None, sign: Sign, at: datetime) -> circuit_breaker.Breaker | None:

@@ -96,9 +96,13 @@ def turn(
     `failing` are the endpoints known to have a breaker: all that comes of them counts, the good too.
     """
     at = now()
-    moved = _record(results, failing, at)
+    signs = _signs(results, failing)
+    probing = [endpoint for endpoint in shares if endpoint in held]
+    known = breakers.lock([*probing, *(sign.endpoint_id for sign in signs)])
+    _record(results, at)
     _give_back(unsent, at)
-    probed = breakers.take_probes([endpoint for endpoint in shares if endpoint in held], at, at + LEASE)
+    moved = breakers.note(signs, known, at)
+    probed = breakers.take_probes(probing, at, at + LEASE)
     rows: list[Any] = []
     for endpoint, most in shares.items():
         breaker = moved.get(endpoint)
@@ -107,20 +111,25 @@ def turn(
     return Turn(_claimed(rows, at, probed), moved)
 
 
-def _record(results: Sequence[Result], failing: Container[int], at: datetime) -> dict[int, Breaker | None]:
+def _signs(results: Sequence[Result], failing: Container[int]) -> list[breakers.Sign]:
+    """What the attempts tell of endpoints that are not simply well."""
+    unwell = {result.claim.endpoint_id for result in results if not result.well}
+    return [
+        _sign(result)
+        for result in results
+        if result.claim.endpoint_id in unwell or result.claim.endpoint_id in failing
+    ]
+
+
+def _record(results: Sequence[Result], at: datetime) -> None:
     delivered = [result.claim for result in results if result.outcome.failure is None]
     if delivered:
         _end(delivered, {"state": WebhookState.DELIVERED, "closed_at": at, "attempts": Webhook.attempts + 1})
-    unwell = {result.claim.endpoint_id for result in results if not result.well}
-    signs = []
     for result in results:
         if result.outcome.failure is not None:
             _end([result.claim], _after_failure(result, at))
-        if result.claim.endpoint_id in unwell or result.claim.endpoint_id in failing:
-            signs.append(_sign(result))
     if results:
         db.session.execute(insert(WebhookAttempt), [_attempt(result) for result in results])
-    return breakers.note(signs, at)
 
 
 def _give_back(unsent: Sequence[Claim], at: datetime) -> None:

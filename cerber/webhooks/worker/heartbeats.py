@@ -65,9 +65,9 @@ def _mend_times() -> None:
     at = now()
     ahead = (Webhook.state == WebhookState.DUE, Webhook.due_at > at, Webhook.scheduled_at > at + CLOCKS_DIFFER)
     due = {"due_at": case((Webhook.lease.is_(None), at), else_=at + LEASE), "scheduled_at": at}
-    db.session.execute(update(Webhook).where(*ahead).values(due), execution_options=NO_SYNC)
     held = update(Breaker).where(Breaker.held_since > at + CLOCKS_DIFFER).values(held_since=at, probe_at=at)
-    db.session.execute(held, execution_options=NO_SYNC)
+    db.session.execute(held, execution_options=NO_SYNC)  # breakers are locked before events
+    db.session.execute(update(Webhook).where(*ahead).values(due), execution_options=NO_SYNC)
 
 
 def _prune() -> int:

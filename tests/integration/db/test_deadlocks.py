@@ -1,4 +1,5 @@
-"""MySQL breaks a deadlock by undoing one of two transactions: that one runs again, and its caller sees nothing."""
+"""What nobody foresaw: MySQL breaks a deadlock by undoing one of two transactions, or gives a lock too late. That one
+runs again, and its caller sees nothing."""
 
 from __future__ import annotations
 
@@ -7,8 +8,10 @@ from time import monotonic, sleep
 
 import pytest
 from flask import Flask
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, event, select, text, update
+from sqlalchemy.exc import OperationalError
 
+from cerber.db import engines
 from cerber.db.engines import db
 from cerber.db.transactions import reading, transaction
 from cerber.wallets.models import Wallet
@@ -32,7 +35,7 @@ def wait_until_it_waits(connection_id: int) -> None:
     with reading() as session:
         while session.scalar(_WAITING, {"id": connection_id}) != "LOCK WAIT":
             assert monotonic() < ends, "the other transaction never came to wait"
-            sleep(0.01)  # between two looks
+            sleep(0.15)  # InnoDB tells what it told before, unless it was left in peace for 0.1 s
 
 
 @pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)  # SQLite has one lock, and no deadlocks
@@ -69,3 +72,61 @@ def test_the_one_that_is_undone_runs_again(app: Flask, rows: list[str], nested: 
             labels = dict(session.execute(select(Wallet.number, Wallet.label)).all())
     assert runs == [0, 1]
     assert [labels[number] for number in rows] == ["ours", "ours"] + ["other"] * len(others)
+
+
+class Slow:
+    """A use case that needs a lock which another transaction holds. `runs` counts how often it began."""
+
+    def __init__(self, number: str) -> None:
+        self._number = number
+        self.runs = 0
+
+    @transaction
+    def label(self) -> None:
+        self.runs += 1
+        label(db.session.connection(), self._number, "ours")
+
+
+@pytest.fixture
+def short_waits(app: Flask) -> None:
+    """One second in place of LOCK_SECONDS."""
+    with app.app_context():
+        event.listen(db.engine, "connect", lambda raw, _: raw.cursor().execute("SET innodb_lock_wait_timeout = 1"))
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_one_that_was_not_given_its_lock_asks_again(app: Flask, rows: list[str]) -> None:
+    slow = Slow(rows[0])
+    with app.app_context(), db.engine.connect() as holder, ThreadPoolExecutor(1) as pool:
+        label(holder, rows[0], "other")
+
+        def give_free(_: object) -> None:
+            if slow.runs == 1:
+                holder.rollback()
+
+        event.listen(db.engine, "handle_error", give_free)
+
+        def run() -> None:
+            with app.app_context():
+                slow.label()
+
+        pool.submit(run).result(10)
+        with reading() as session:
+            assert session.scalars(select(Wallet.label).filter_by(number=rows[0])).one() == "ours"
+    assert slow.runs == 2
+
+
+@pytest.mark.usefixtures("short_waits")
+@pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)
+def test_nobody_waits_for_locks_longer_than_a_caller_waits(
+    app: Flask, rows: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(engines, "BUSY_SECONDS", engines.LOCK_SECONDS)
+    slow = Slow(rows[0])
+    with app.app_context(), db.engine.connect() as holder:
+        label(holder, rows[0], "other")
+        with pytest.raises(OperationalError):
+            slow.label()
+        holder.rollback()
+    assert slow.runs == 1
