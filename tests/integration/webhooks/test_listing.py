@@ -10,7 +10,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import insert, select
 
-from cerber.context import now
+from cerber.context import system_clock
 from cerber.db import paging
 from cerber.db.engines import db
 from cerber.db.paging import FIRST, Page, Start
@@ -47,7 +47,7 @@ def endpoints(app: Flask) -> list[int]:
     for merch_id in ("shop-1", "shop-2"):
         make_merchant(app, merch_id)
     made = [make_endpoint(app, f"shop-{number % 2 + 1}", f"https://{number}.example") for number in range(4)]
-    at = now()
+    at = system_clock()
     for number, (state, endpoint) in enumerate(
         itertools.islice(itertools.cycle(itertools.product(STATES, made)), 36)
     ):
@@ -99,7 +99,7 @@ def test_the_pages_of_endpoints_are_the_whole_list(
     monkeypatch.setattr(paging, "SIZE", 2)
     more = [make_endpoint(app, "shop-1", f"https://{letter}.example") for letter in "fedcba"]
     made = endpoints + more
-    at = now()
+    at = system_clock()
     held = [more[0], endpoints[1], more[4]]
     for number, pk in enumerate(held):
         hold(app, pk, held_since=at - timedelta(hours=9 - number // 2))
