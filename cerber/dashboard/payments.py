@@ -13,7 +13,8 @@ from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
 from cerber.operators.models import Role
 from cerber.payments import decisions, listing, queries
-from cerber.payments.states import Event, possible
+from cerber.payments.models import Payment
+from cerber.payments.states import Event, is_seen, possible
 from cerber.timestamps import parse_end, parse_start
 from cerber.webhooks import queries as webhooks
 
@@ -105,9 +106,14 @@ def _show_again(pk: int, mistake: str, version: int) -> ResponseReturnValue:
     """The form to be corrected, if the payment still is what it was filled in for: else what was typed may be
     recorded already."""
     found = queries.details(pk)
-    if found is not None and found.payment.version != version:
+    if found is not None and not _is_seen(found.payment, version):
         return _show(pk, errors.CHANGED, 409)
     return _show(pk, mistake, 422)
+
+
+def _is_seen(payment: Payment, version: int) -> bool:
+    """Only sums and reasons are ever corrected, and both are about money that came."""
+    return is_seen(Event.TRANSFER, version, version=payment.version, paid_version=payment.paid_version)
 
 
 def _show(pk: int, refusal: str | None = None, status: int = 200) -> ResponseReturnValue:

@@ -66,6 +66,8 @@ def apply(
         return
     if step.transfer is not None:
         _record(payment, step.transfer, reference, actor, at)
+    if event is Event.MERCHANT_ACCEPT:
+        payment.paid_version = payment.version
     trail.note(at, actor, event.value, payment.id, status=step.status, received=money.text(step.received))
 
 

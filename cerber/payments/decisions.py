@@ -20,7 +20,7 @@ from cerber.db.transactions import reading, transaction
 from cerber.errors import CHANGED, NotFound, ReferenceUsed, TimeIsUp, VersionChanged
 from cerber.payments import changes, expiry
 from cerber.payments.models import Payment, Transfer
-from cerber.payments.states import Event, Status, decide
+from cerber.payments.states import Event, Status, decide, is_seen
 from cerber.wallets import counters
 
 
@@ -39,27 +39,27 @@ def record_transfer(payment_pk: int, version: int, actor: str, amount: int, refe
 
     Raises NotFound, VersionChanged, NotPossible and ReferenceUsed; the same holds for all that operators do.
     """
-    _decide(payment_pk, version, partial(_apply, Event.TRANSFER, actor, amount, reference))
+    _decide(Event.TRANSFER, payment_pk, version, partial(_apply, actor, amount, reference))
 
 
 def accept(payment_pk: int, version: int, actor: str) -> None:
     """An operator saw all that was missing arrive."""
-    _decide(payment_pk, version, partial(_apply, Event.OPERATOR_ACCEPT, actor, 0, None))
+    _decide(Event.OPERATOR_ACCEPT, payment_pk, version, partial(_apply, actor, 0, None))
 
 
 def settle(payment_pk: int, version: int, actor: str) -> None:
     """An operator accepts what came, and writes the rest off."""
-    _decide(payment_pk, version, partial(_apply, Event.SETTLE, actor, 0, None))
+    _decide(Event.SETTLE, payment_pk, version, partial(_apply, actor, 0, None))
 
 
 def cancel(payment_pk: int, version: int, actor: str) -> None:
     """An operator cancels a payment for which nothing has come."""
-    _decide(payment_pk, version, partial(_apply, Event.OPERATOR_CANCEL, actor, 0, None))
+    _decide(Event.OPERATOR_CANCEL, payment_pk, version, partial(_apply, actor, 0, None))
 
 
 def void_transfer(payment_pk: int, transfer_pk: int, version: int, actor: str, reason: str) -> None:
     """An admin takes a transfer back that was recorded by mistake."""
-    _decide(payment_pk, version, partial(_void, transfer_pk, actor, reason))
+    _decide(Event.VOID, payment_pk, version, partial(_void, transfer_pk, actor, reason))
 
 
 def current_status(payment_pk: int) -> Status:
@@ -80,26 +80,29 @@ def _merchant_update(payment_pk: int, actor: str, event: Event) -> Status:
     return Status(payment.status)
 
 
-def _decide(payment_pk: int, version: int, decision: Callable[[Payment, datetime], None]) -> None:
+Decision = Callable[[Event, Payment, datetime], None]
+
+
+def _decide(event: Event, payment_pk: int, version: int, decision: Decision) -> None:
     """What an operator decides about the payment as they saw it. Of one that is due nobody has seen the expiry yet,
     whatever version they guessed."""
     try:
-        _decide_at_version(payment_pk, version, decision)
+        _decide_at_version(event, payment_pk, version, decision)
     except TimeIsUp:
         raise VersionChanged(CHANGED, current_status(payment_pk)) from None
 
 
 @transaction
-def _decide_at_version(payment_pk: int, version: int, decision: Callable[[Payment, datetime], None]) -> None:
+def _decide_at_version(event: Event, payment_pk: int, version: int, decision: Decision) -> None:
     payment = changes.locked(payment_pk)
     at = now()  # after the wait for the lock: who waited over the time is too late
     changes.refuse_if_due(payment, at)
-    if payment.version != version:
+    if not is_seen(event, version, version=payment.version, paid_version=payment.paid_version):
         raise VersionChanged(CHANGED, payment.status)
-    decision(payment, at)
+    decision(event, payment, at)
 
 
-def _apply(event: Event, actor: str, amount: int, reference: str | None, payment: Payment, at: datetime) -> None:
+def _apply(actor: str, amount: int, reference: str | None, event: Event, payment: Payment, at: datetime) -> None:
     try:
         changes.apply(payment, event, actor, at, amount, reference)
         db.session.flush()
@@ -109,11 +112,11 @@ def _apply(event: Event, actor: str, amount: int, reference: str | None, payment
         raise ReferenceUsed("This wallet already has a transfer with this reference.") from None
 
 
-def _void(transfer_pk: int, actor: str, reason: str, payment: Payment, at: datetime) -> None:
+def _void(transfer_pk: int, actor: str, reason: str, event: Event, payment: Payment, at: datetime) -> None:
     transfer = db.session.scalar(select(Transfer).filter_by(id=transfer_pk, payment_id=payment.id))
     if transfer is None or transfer.voided_at is not None:
         raise NotFound("There is no such transfer, or it is voided already.")
-    step = decide(Event.VOID, changes.facts(payment, Event.VOID), at, transfer.sum)
+    step = decide(event, changes.facts(payment, event), at, transfer.sum)
     today = transfer.sum if counters.received_same_day(transfer.recorded_at, at) else 0
     changes.become(payment, step, at, received_today=-today)
     transfer.voided_at, transfer.voided_by, transfer.void_reason = at, actor, reason

@@ -32,7 +32,8 @@ def _digits(context: Any) -> str | None:
 class Payment(Base):
     """One payment of one merchant.
 
-    `version` rises with each change. `cancel_cause` on a confirming payment says that late money revived it.
+    `version` rises with each change; `paid_version` is the one that the merchant's own accept made. `cancel_cause`
+    on a confirming payment says that late money revived it.
     `user_wallet_digits` is the payer's number in one spelling, for the search (`payers`).
     `holds_sum_until`: until then no other payment of this sum should take the wallet (contract section 3).
     """
@@ -78,6 +79,7 @@ class Payment(Base):
     status: Mapped[str] = mapped_column(String(16))
     cancel_cause: Mapped[str | None] = mapped_column(String(16))
     version: Mapped[int] = mapped_column(default=1)
+    paid_version: Mapped[int | None]
     callback_url: Mapped[str] = mapped_column(String(2048))
     create_time: Mapped[datetime]
     create_time_text: Mapped[str] = mapped_column(String(64))

@@ -49,6 +49,7 @@ class Event(StrEnum):
 BY_OPERATOR = (Event.TRANSFER, Event.OPERATOR_ACCEPT, Event.SETTLE, Event.OPERATOR_CANCEL, Event.VOID)
 
 
+RECORD_MONEY = (Event.TRANSFER, Event.OPERATOR_ACCEPT)
 ASK_FOR_TRANSFERS = (Event.MERCHANT_ACCEPT, Event.MERCHANT_CANCEL)  # whether any was ever recorded, voided or not
 
 
@@ -102,6 +103,15 @@ def possible(payment: Facts, now: datetime) -> set[Event]:
     return {event for event in BY_OPERATOR if allowed(event)}
 
 
+def is_seen(event: Event, seen: int, *, version: int, paid_version: int | None) -> bool:
+    """Whether who saw the version `seen` of a payment has seen all that matters to what they decide.
+
+    `paid_version` is the one that the merchant's own accept made: it changed no money, so money may be recorded over
+    it.
+    """
+    return seen == version or (event in RECORD_MONEY and seen == version - 1 and version == paid_version)
+
+
 def is_due(status: Status, due_at: datetime | None, now: datetime) -> bool:
     """Whether the time-to-live of an unpaid payment has run out. In SQL it is `Payment.due`."""
     return status is Status.PENDING and due_at is not None and due_at <= now
@@ -130,8 +140,9 @@ def _start_confirming(payment: Facts, now: datetime, amount: int) -> Step:
 
 
 def _revive(payment: Facts, now: datetime, amount: int) -> Step:
+    """Never once money was recorded, voided or not: else a request that is replayed could reopen the payment."""
     expired = payment.cancel_cause is Cause.EXPIRED and payment.due_at is not None
-    if not expired or now - payment.due_at >= REVIVAL_WINDOW:  # type: ignore[operator]
+    if not expired or payment.ever_received or now - payment.due_at >= REVIVAL_WINDOW:  # type: ignore[operator]
         return _closed(payment, now, amount)
     return _start_confirming(payment, now, amount)
 

@@ -28,7 +28,7 @@ from cerber.merchants import accounts
 from cerber.merchants.models import Merchant
 from cerber.operators import login, passwords, staff
 from cerber.operators.models import Operator
-from cerber.payments import opening, queries
+from cerber.payments import decisions, opening, queries
 from cerber.payments.models import Payment, Transfer
 from cerber.wallets import registry
 from cerber.webhooks.models import Webhook
@@ -416,6 +416,25 @@ def test_settling_at_what_came(anna: Browser, shop: Shop) -> None:
     assert "/cancel" not in page
     assert anna.post(f"/payments/{pk}/settle", version=version).status_code == 303
     assert (shop.payment(pk).status, shop.payment(pk).received) == ("accept", 10_050)
+
+
+def test_a_page_shown_before_the_merchant_said_paid_still_records_money(anna: Browser, shop: Shop) -> None:
+    pk = shop.open()
+    with shop.app.app_context():
+        decisions.merchant_update(pk, "merchant:shop", accept=True)
+    assert anna.post(f"/payments/{pk}/cancel", version=1).status_code == 409
+    assert anna.post(f"/payments/{pk}/transfer", version=1, sum="20,5x").status_code == 422
+    assert anna.post(f"/payments/{pk}/transfer", version=1, sum="20").status_code == 303
+    assert anna.post(f"/payments/{pk}/accept", version=1).status_code == 409
+    assert (shop.payment(pk).status, shop.payment(pk).received) == ("confirming", 20_00)
+
+
+def test_a_page_shown_before_the_merchant_said_paid_accepts_once(anna: Browser, shop: Shop) -> None:
+    pk = shop.open()
+    with shop.app.app_context():
+        decisions.merchant_update(pk, "merchant:shop", accept=True)
+    assert [anna.post(f"/payments/{pk}/accept", version=1).status_code for _ in range(2)] == [303, 409]
+    assert len(shop.all(Transfer)) == 1
 
 
 def test_late_money_can_be_recorded(anna: Browser, shop: Shop) -> None:

@@ -319,3 +319,44 @@ def test_one_transfer_is_voided_once(app: Flask, pk: int) -> None:
     with app.app_context(), reading() as session:
         assert session.scalars(select(Payment.status)).one() == "confirming"
         assert session.scalars(select(Wallet.received_today)).one() == 0
+
+
+def test_no_replay_reopens_what_expired_once_money_was_recorded_and_voided(app: Flask, pk: int, clock: Clock) -> None:
+    due = payment(app, pk).due_at
+    assert due is not None
+    clock.stop(due)
+    with app.app_context():
+        expiry.expire(pk)
+        decisions.record_transfer(pk, 2, "operator:ayla", 200_00)
+        with reading() as session:
+            transfer = session.scalars(select(Transfer.id)).one()
+        decisions.void_transfer(pk, transfer, 3, "operator:admin", "typed wrong")
+        with pytest.raises(PaymentClosed):
+            decisions.merchant_update(pk, "merchant:shop-1", accept=True)
+    became = payment(app, pk)
+    assert (became.status, became.cancel_cause, became.version) == ("cancel", "expired", 4)
+
+
+def test_money_passes_over_what_the_merchant_said_meanwhile_and_a_settlement_does_not(app: Flask, pk: int) -> None:
+    with app.app_context():
+        decisions.merchant_update(pk, "merchant:shop-1", accept=True)
+        for decide in (decisions.settle, decisions.cancel):
+            with pytest.raises(VersionChanged):
+                decide(pk, 1, "operator:ayla")
+        decisions.record_transfer(pk, 1, "operator:ayla", 200_00)
+        for version in (1, 2):  # money has come since: it is no longer what anybody saw
+            with pytest.raises(VersionChanged):
+                decisions.accept(pk, version, "operator:ayla")
+    assert (transfers(app, pk), told(app)) == ([200_00], [CHANGE])
+
+
+@pytest.mark.parametrize("_round", range(ROUNDS))
+def test_an_operator_accepts_while_the_merchant_says_paid(app: Flask, pk: int, _round: int) -> None:
+    results = at_once(
+        app,
+        lambda: decisions.accept(pk, 1, "operator:ayla"),
+        lambda: decisions.merchant_update(pk, "merchant:shop-1", accept=True),
+    )
+    assert lost(results) == []
+    assert payment(app, pk).status == "accept"
+    assert (transfers(app, pk), told(app)) == ([500_00], [CONFIRM])

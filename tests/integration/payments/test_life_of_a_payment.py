@@ -76,6 +76,7 @@ class Model:
     money_ever: bool = False
     told: list[dict[str, object]] = field(default_factory=list)
     version: int = 1
+    paid_version: int | None = None
     number: int = 0
 
     @property
@@ -103,12 +104,10 @@ class Model:
             self.cancel("expired")
 
     def merchant_accept(self, now: datetime) -> Refusal:
-        if self.status == "pending":
-            self.status = "confirming"
-        elif self.status == "cancel":
-            if self.cause != "expired" or now - self.due >= DAY:
-                return PaymentClosed
-            self.status, self.cause = "confirming", None
+        if self.status == "cancel" and (self.cause != "expired" or now - self.due >= DAY or self.money_ever):
+            return PaymentClosed
+        if self.status in ("pending", "cancel"):
+            self.status, self.cause, self.paid_version = "confirming", None, self.version + 1
         return None
 
     def merchant_cancel(self) -> Refusal:
@@ -321,12 +320,16 @@ class Life(RuleBasedStateMachine):
 
         self.operator(payment_id, void, lambda one: one.void(number))
 
-    @rule(payment_id=ids, off=st.sampled_from([-1, 1]))
+    @rule(payment_id=ids, off=st.sampled_from([-2, -1, -1, 1]))
     def an_old_page(self, payment_id: str, off: int) -> None:
         if one := self.model.get(payment_id):
             self.touch(one)
             version = one.version + off
-            self.both(one, lambda: decisions.accept(one.key, version, "operator:ayla"), lambda: VersionChanged)
+            unpaid = off == -1 and one.paid_version == one.version
+            model = (lambda: one.accept(self.today)) if unpaid else (lambda: VersionChanged)
+            self.both(one, lambda: decisions.settle(one.key, version, "operator:ayla"), lambda: VersionChanged)
+            self.both(one, lambda: decisions.cancel(one.key, version, "operator:ayla"), lambda: VersionChanged)
+            self.both(one, lambda: decisions.accept(one.key, version, "operator:ayla"), model)
 
     @rule(payment_id=ids)
     def late_money_that_was_a_mistake(self, payment_id: str) -> None:

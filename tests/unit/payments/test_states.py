@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from cerber.errors import CerberError, MoneyReceived, NotPossible, PaymentClosed
-from cerber.payments.states import Cause, Event, Facts, Status, Step, decide, is_due, possible
+from cerber.payments.states import BY_OPERATOR as EVENTS_OF_OPERATORS
+from cerber.payments.states import Cause, Event, Facts, Status, Step, decide, is_due, is_seen, possible
 from cerber.webhooks.kinds import Kind
 
 PENDING, CONFIRMING, ACCEPT, CANCEL = Status
@@ -62,7 +63,7 @@ ROWS: list[Row] = [
     (Event.MERCHANT_ACCEPT, BY_CLOCK, 0, DUE, becomes(CONFIRMING)),
     (Event.MERCHANT_ACCEPT, BY_CLOCK, 0, DUE + DAY - MOMENT, becomes(CONFIRMING)),
     (Event.MERCHANT_ACCEPT, BY_CLOCK, 0, DUE + DAY, PaymentClosed),
-    (Event.MERCHANT_ACCEPT, BACK_AGAIN, 0, DUE + timedelta(hours=1), becomes(CONFIRMING)),
+    (Event.MERCHANT_ACCEPT, BACK_AGAIN, 0, DUE + timedelta(hours=1), PaymentClosed),
     (Event.MERCHANT_ACCEPT, BY_MERCHANT, 0, SOON, PaymentClosed),
     (Event.MERCHANT_ACCEPT, BY_OPERATOR, 0, SOON, PaymentClosed),
     (Event.MERCHANT_CANCEL, was(PENDING), 0, SOON, cancelled(MERCHANT)),
@@ -167,3 +168,14 @@ def test_only_an_unpaid_payment_is_ever_due(status: Status) -> None:
     assert is_due(status, DUE, DUE) is (status is PENDING)
     assert is_due(status, DUE, DUE - MOMENT) is False
     assert is_due(status, None, DUE) is False
+
+
+@pytest.mark.parametrize("event", EVENTS_OF_OPERATORS)
+def test_who_saw_the_version_before_the_merchants_own_accept_may_record_money(event: Event) -> None:
+    assert is_seen(event, 3, version=3, paid_version=None)
+    assert is_seen(event, 3, version=3, paid_version=3)
+    assert is_seen(event, 2, version=3, paid_version=3) is (event in RECORD)
+    assert not is_seen(event, 2, version=3, paid_version=None)
+    assert not is_seen(event, 2, version=3, paid_version=2)
+    assert not is_seen(event, 1, version=3, paid_version=3)
+    assert not is_seen(event, 4, version=3, paid_version=3)
