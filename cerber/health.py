@@ -26,3 +26,10 @@ def ready() -> tuple[Response, int]:
     """Requests can be served: the database answers and its schema is current. Ages in seconds."""
     state = checks.readiness()
     return jsonify(ok=state.ready, **asdict(state)), 200 if state.ready else 503
+
+
+@blueprint.get("/worker")
+def worker() -> tuple[Response, int]:
+    """Webhooks go out: a worker is alive, and no event that may go has been due for 5 minutes. Ages in seconds."""
+    state = checks.delivery()
+    return jsonify(ok=state.well, **asdict(state)), 200 if state.well else 503

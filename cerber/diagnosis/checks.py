@@ -41,6 +41,18 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
+class Delivery:
+    """`oldest_due_age` in seconds: of the events that may be sent now, 0 where there is none."""
+
+    workers_alive: int
+    oldest_due_age: float
+
+    @property
+    def well(self) -> bool:
+        return bool(self.workers_alive) and self.oldest_due_age <= DUE_LATE
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
     """One thing looked at: what it is, whether it is well, and what to do where it isn't."""
 
@@ -60,6 +72,12 @@ def readiness() -> Readiness:
     except OUTAGES:
         return Readiness(False, False, None, None)
     return Readiness(True, True, age(beat, now()), age(due, now()))
+
+
+def delivery() -> Delivery:
+    """Whether webhooks go out. Raises one of OUTAGES where the database is away."""
+    snapshot = counters.read()
+    return Delivery(snapshot.workers_alive, snapshot.oldest_due)
 
 
 def diagnose() -> list[Finding]:

@@ -127,7 +127,15 @@ class Shop:
 # Who gets in
 
 
-OPEN_TO_STRANGERS = {"pages.log_in", "static", "bootstrap.static", "health.live", "health.ready", "metrics.metrics"}
+OPEN_TO_STRANGERS = {
+    "pages.log_in",
+    "static",
+    "bootstrap.static",
+    "health.live",
+    "health.ready",
+    "health.worker",
+    "metrics.metrics",
+}
 
 
 def test_each_page_leads_a_stranger_to_the_log_in_before_any_token_is_asked(app: Flask, stranger: Browser) -> None:
