@@ -10,7 +10,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from cerber import bot_api, cli, config, context, dashboard, doors, health, metrics
-from cerber.cli import migrations
+from cerber.cli import first, migrations
 from cerber.config import ROOT, BadSetting, Settings
 from cerber.context import Clock, system_clock
 from cerber.db import engines, transactions
@@ -27,6 +27,8 @@ def create_app(env: Mapping[str, str] | None = None, clock: Clock = system_clock
     except BadSetting as error:
         if env is not None:
             raise
+        if "init" in sys.argv[1:]:  # `flask init`, which makes the settings
+            return first.app_without_settings(error, create_app)
         sys.exit(str(error))
     return _wire(settings, clock)
 
@@ -45,7 +47,7 @@ def _wire(settings: Settings, clock: Clock) -> Flask:
     health.init_app(app)
     metrics.init_app(app)
     doors.init_app(app)
-    cli.init_app(app)
+    cli.init_app(app, create_app)
     if "flask_migrate" in sys.modules:  # somebody calls its functions; `flask db` loads it by itself
         migrations.add_migrations(app)
     return app

@@ -89,7 +89,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
 def _read(env: Mapping[str, str], name: str, parse: Callable[[str], T], default: str | None = None) -> T:
     text = env.get(name, "").strip() or default
     if text is None:
-        raise BadSetting(f"{name} is required: script/server writes one into .env, or see the README")
+        raise BadSetting(f"{name} is required: `flask init` writes one into .env")
     try:
         return parse(text)
     except ValueError as error:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from flask import Flask
 
-from cerber.cli import balance, doctor, merchants, migrations, operators, wallets, webhooks
+from cerber.cli import balance, doctor, first, merchants, migrations, operators, wallets, webhooks
 
 
-def init_app(app: Flask) -> None:
+def init_app(app: Flask, factory: first.Factory) -> None:
+    """`factory` makes an app of other settings: those that `flask init` writes."""
     groups = (merchants.merchant, wallets.wallet, operators.operator, webhooks.webhook, balance.balance)
-    for command in (*groups, webhooks.deliver, doctor.doctor, migrations.Migrations(app)):
+    alone = (webhooks.deliver, doctor.doctor, migrations.Migrations(app), first.command(factory))
+    for command in (*groups, *alone):
         app.cli.add_command(command)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
-from cerber.cli.plain import ACTOR, PlainGroup, checked_id, print_table
+from cerber.cli.plain import ACTOR, PlainGroup, checked_id, piped_or_asked, print_table
 from cerber.operators import staff
 from cerber.operators.models import Role
 
@@ -21,7 +19,7 @@ operator = PlainGroup("operator", help="People who decide payments.")
 @click.option("--password-stdin", is_flag=True)
 def operator_add(username: str, role: str, password_stdin: bool) -> None:
     """Adds an operator; asks for the password where it is not piped."""
-    staff.add(username, _password(piped=password_stdin), role, ACTOR)
+    staff.add(username, piped_or_asked(piped=password_stdin), role, ACTOR)
 
 
 @operator.command("list")
@@ -29,11 +27,3 @@ def operator_add(username: str, role: str, password_stdin: bool) -> None:
 def operator_list(as_json: bool) -> None:
     """Lists the operators."""
     print_table([{"username": row.username, "role": row.role} for row in staff.list_all()], as_json)
-
-
-def _password(*, piped: bool) -> str:
-    if sys.stdin is None:  # it is closed
-        return ""
-    if piped or not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n")
-    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))

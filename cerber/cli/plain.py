@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -63,6 +64,15 @@ def checked_id(context: click.Context, parameter: click.Parameter, value: str) -
         return identifier(value)
     except ValueError as error:
         raise click.BadParameter(str(error)) from None
+
+
+def piped_or_asked(*, piped: bool) -> str:
+    """A new password: the first line of standard input, or asked for twice where a person sits there."""
+    if sys.stdin is None:  # it is closed
+        return ""
+    if piped or not sys.stdin.isatty():
+        return sys.stdin.readline().rstrip("\n")
+    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True))
 
 
 def print_secret(value: dict[str, Any]) -> None:

@@ -22,15 +22,20 @@ SHORTEST_PASSWORD = 10
 USERNAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-@transactions.transaction
-def add(username: str, password: str, role: str, actor: str) -> None:
-    """A new operator, without a second factor. Raises InvalidOperator and AlreadyExists."""
+def check(username: str, password: str, role: str) -> None:
+    """Raises InvalidOperator, which says what is wrong, for a name, password or role that we don't take."""
     if not USERNAME.fullmatch(username):
         raise InvalidOperator("The username must have 1 to 64 letters, digits, dots, dashes or underscores.")
     if len(password) < SHORTEST_PASSWORD:
         raise InvalidOperator(f"The password must have at least {SHORTEST_PASSWORD} characters.")
     if role not in tuple(Role):
         raise InvalidOperator(f"The role must be one of: {', '.join(Role)}.")
+
+
+@transactions.transaction
+def add(username: str, password: str, role: str, actor: str) -> None:
+    """A new operator, without a second factor. Raises InvalidOperator and AlreadyExists."""
+    check(username, password, role)
     db.session.add(
         Operator(
             username=username,
