@@ -101,12 +101,19 @@ class WrongLogin(CerberError):
 
 
 class TooManyLogins(CerberError):
-    """Too many failed log-ins of this name or from this address. `seconds`: how long to wait."""
+    """Too many failed log-ins of this name, from this address, or of all strangers. `seconds`: how long to wait."""
+
+    def __init__(self, seconds: int, message: str = "Too many failed log-ins.") -> None:
+        number, unit = (seconds, "second") if seconds < 60 else (ceil(seconds / 60), "minute")
+        super().__init__(f"{message} Try again in {number} {unit}{'s' if number > 1 else ''}.")
+        self.seconds = seconds
+
+
+class LoginBusy(TooManyLogins):
+    """The one password that may be looked at now is somebody else's."""
 
     def __init__(self, seconds: int) -> None:
-        minutes = ceil(seconds / 60)
-        super().__init__(f"Too many failed log-ins. Try again in {minutes} minute{'s' if minutes > 1 else ''}.")
-        self.seconds = seconds
+        super().__init__(seconds, "Somebody else is logging in at this moment.")
 
 
 class TooManyRequests(CerberError):

@@ -10,10 +10,7 @@ from __future__ import annotations
 import fcntl
 import hashlib
 import mmap
-import os
-import stat
 import struct
-import tempfile
 import threading
 import time
 from collections.abc import Iterator
@@ -22,6 +19,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from math import ceil
 from pathlib import Path
+
+from cerber import machine
 
 WINDOW = 60.0  # seconds
 WAYS = 8  # places that a key may have
@@ -70,7 +69,7 @@ class Rates:
     def __init__(self, path: Path | None, salt: bytes) -> None:
         self._salt = hashlib.sha256(salt).digest()
         size = len(Region) * SETS * _SET
-        self._file = None if path is None else _opened(path, size)
+        self._file = None if path is None else machine.own_file(path, size)
         self._memory = mmap.mmap(-1 if self._file is None else self._file, size)
         self._threads = threading.Lock()
 
@@ -112,20 +111,8 @@ class Rates:
 
 
 def shared_path() -> Path:
-    """A file of this user's, on a disk of this machine: the one that the app lies on may be on a network."""
-    return Path(tempfile.gettempdir()) / f"cerber-rates-{os.geteuid()}"
-
-
-def _opened(path: Path, size: int) -> int:
-    """The file, made where there is none. Raises OSError where it is not ours alone: anybody may write to /tmp."""
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    found = os.fstat(file)
-    if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o077:
-        os.close(file)
-        raise PermissionError(f"{path} is not this user's own")
-    if found.st_size < size:  # never less: another process may have all of it in its memory
-        os.ftruncate(file, size)
-    return file
+    """Where all processes of this machine count."""
+    return machine.own_path("rates")
 
 
 def _lock(file: int, start: int) -> bool:

@@ -12,7 +12,8 @@ from cerber.db.tables import MYSQL_TABLE, Base, BigId
 
 
 class AuditEntry(Base):
-    """`actor` is `operator:NAME`, `merchant:ID`, `expiry` or `cli`; `details` is a JSON object, its sums in manat."""
+    """`actor` is `operator:NAME`, `merchant:ID`, `expiry`, `cli` or `stranger` (who failed to log in); `details` is a
+    JSON object, its sums in manat."""
 
     __tablename__ = "audit_entries"
     __table_args__ = (Index("ix_audit_entries_payment_id", "payment_id"), MYSQL_TABLE)

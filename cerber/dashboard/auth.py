@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import flask
-from flask import Flask, g, redirect, render_template, request, url_for
+from flask import Flask, g, make_response, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, login_user, logout_user
 
-from cerber.dashboard import forms, session
+from cerber.dashboard import devices, forms, session
 from cerber.dashboard.pages import csrf, pages
 from cerber.errors import TooManyLogins, WrongLogin
 from cerber.operators import login
@@ -30,8 +30,9 @@ def log_in() -> ResponseReturnValue:
 def _try(target: str) -> ResponseReturnValue:
     username = request.form.get("username", "").strip()
     password, totp = request.form.get("password", ""), request.form.get("totp", "")
+    device = devices.present()
     try:
-        operator = login.log_in(username, password, totp, request.remote_addr or "")
+        operator = login.log_in(username, password, totp, request.remote_addr or "", device.id_for(username))
     except WrongLogin as error:
         return render_template("login.html", message=error.message, username=username), 401
     except TooManyLogins as error:
@@ -40,7 +41,9 @@ def _try(target: str) -> ResponseReturnValue:
     flask.session.clear()  # nothing of the time before the log-in counts after it
     flask.session.permanent = True
     login_user(session.SignedIn(operator))
-    return redirect(target, 303)
+    answer = make_response(redirect(target, 303))
+    devices.remember(answer, device, operator.username)
+    return answer
 
 
 @pages.post("/logout")

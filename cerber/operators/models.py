@@ -35,16 +35,20 @@ class Operator(Base):
 
 
 class FailedLogin(Base):
-    """Counted to slow down guessing; in a table, since web processes share no memory."""
+    """A single try, kept for a day. `address` is a /64 where it is IPv6; `device` is NULL for a strange one; `told`:
+    the audit log has an entry for it, which stands for all of its quarter of an hour."""
 
     __tablename__ = "failed_logins"
     __table_args__ = (
         Index("ix_failed_logins_username_at", "username", "at"),
         Index("ix_failed_logins_address_at", "address", "at"),
+        Index("ix_failed_logins_at", "at"),
         MYSQL_TABLE,
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     username: Mapped[str] = mapped_column(String(64))
     address: Mapped[str] = mapped_column(String(64))
+    device: Mapped[str | None] = mapped_column(String(32))
+    told: Mapped[bool] = mapped_column(default=False, server_default="0")
     at: Mapped[datetime]

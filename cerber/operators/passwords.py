@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from functools import cache
+from base64 import b64encode
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -24,10 +24,9 @@ def fits(password_hash: str, password: str) -> bool:
         return False
 
 
-@cache
 def nobodys_hash() -> str:
-    """Checked where there is no such operator, so that the answer takes as long. Nobody knows its password.
-
-    Not made at import: it takes 64 MB for a moment, and a worker logs nobody in.
-    """
-    return hashed(secrets.token_urlsafe(32))
+    """Checked where there is no such operator, so that the answer takes as long: of the present costs, and of no
+    password that anybody knows."""
+    salt, digest = (b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (16, 32))
+    costs = f"m={_hasher.memory_cost},t={_hasher.time_cost},p={_hasher.parallelism}"
+    return f"$argon2id$v=19${costs}${salt}${digest}"

@@ -17,7 +17,7 @@ from cerber import doors, signing
 from cerber.app import create_app
 from cerber.db.tables import Base
 from cerber.db.transactions import reading
-from cerber.operators import login
+from cerber.operators import delays
 from cerber.operators.models import FailedLogin
 from tests.integration.dashboard.test_payments import PASSWORD, Browser, anna, chief, people, quick_hashes, stranger
 from tests.support.factories import MerchantKeys, open_payment
@@ -228,7 +228,7 @@ def test_no_get_and_no_head_changes_anything(
 
 def test_a_head_with_a_log_in_is_no_try(app: Flask, stranger: Browser) -> None:
     fields = {"csrf_token": stranger.token(), "username": "anna", "password": "wrong"}
-    for _ in range(login.MOST_OF_USERNAME + 1):
+    for _ in range(delays.FREE_OF_NAME + 1):
         assert stranger.client.head("/login", data=fields).status_code == 200
     assert stranger.log_in("anna", PASSWORD).status_code == 303
 

@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import signal
 import stat
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -163,5 +164,5 @@ def test_a_file_cut_short_is_made_whole(tmp_path: Path) -> None:
 
 
 def test_the_files_name_is_the_users(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(rates.tempfile, "gettempdir", lambda: str(tmp_path))
+    monkeypatch.setattr(tempfile, "gettempdir", lambda: str(tmp_path))
     assert rates.shared_path() == tmp_path / f"cerber-rates-{os.geteuid()}"

@@ -26,7 +26,7 @@ from cerber.db.paging import Start
 from cerber.db.transactions import reading
 from cerber.merchants import accounts
 from cerber.merchants.models import Merchant
-from cerber.operators import login, passwords, staff
+from cerber.operators import delays, login, passwords, staff
 from cerber.operators.models import Operator
 from cerber.payments import decisions, opening, queries
 from cerber.payments.models import Payment, Transfer
@@ -214,19 +214,21 @@ def test_unknown_names_and_wrong_passwords_look_the_same(stranger: Browser) -> N
 
 
 def test_guessing_is_slowed_down_and_ends(stranger: Browser, clock: Clock) -> None:
-    for _ in range(login.MOST_OF_USERNAME):
+    clock.stop(now())
+    for _ in range(delays.FREE_OF_NAME):
         assert stranger.log_in("anna", "wrong").status_code == 401
     answer = stranger.log_in("anna")
     assert answer.status_code == 429
     assert 0 < int(answer.headers["Retry-After"]) <= 15 * 60
     assert stranger.log_in("chief").status_code == 303  # another name is not concerned
-    clock.stop(now() + login.WINDOW + timedelta(seconds=1))
+    clock.stop(clock() + delays.LONGEST + timedelta(seconds=1))
     assert Browser(stranger.client.application.test_client()).log_in("anna").status_code == 303
 
 
-def test_an_address_gets_a_number_of_tries_over_all_names(app: Flask, people: None) -> None:
+def test_an_address_gets_a_number_of_tries_over_all_names(app: Flask, people: None, clock: Clock) -> None:
+    clock.stop(now())
     with app.app_context():
-        for number in range(login.MOST_OF_ADDRESS):
+        for number in range(delays.FREE_OF_ADDRESS):
             with pytest.raises(errors.WrongLogin):
                 login.log_in(f"name-{number}", "wrong", "", "192.0.2.1")
         with pytest.raises(errors.TooManyLogins):
@@ -236,7 +238,7 @@ def test_an_address_gets_a_number_of_tries_over_all_names(app: Flask, people: No
 
 def test_many_right_log_ins_are_no_failures(app: Flask, people: None) -> None:
     with app.app_context():
-        for _ in range(login.MOST_OF_USERNAME + 1):
+        for _ in range(delays.FREE_OF_NAME + 1):
             assert login.log_in("anna", PASSWORD, "", "192.0.2.1").username == "anna"
 
 
