@@ -9,6 +9,7 @@ from sqlalchemy import func, select
 from cerber.context import now, settings
 from cerber.db import schema
 from cerber.db.transactions import OUTAGES, read_connection, reading
+from cerber.diagnosis import sealed
 from cerber.ledger import folding
 from cerber.payments import verification
 from cerber.timestamps import age, utc_text
@@ -90,7 +91,16 @@ def diagnose() -> list[Finding]:
         return [*findings, Finding("schema", False, "not current: run `flask db upgrade`")]
     findings.append(Finding("schema", True, "current"))
     snapshot = counters.read()
-    return [*findings, _durability(), _worker(snapshot), _outbox(snapshot), _books(), _wallets(), _callbacks()]
+    return [
+        *findings,
+        _durability(),
+        _secrets(),
+        _worker(snapshot),
+        _outbox(snapshot),
+        _books(),
+        _wallets(),
+        _callbacks(),
+    ]
 
 
 def _durability() -> Finding:
@@ -102,6 +112,20 @@ def _durability() -> Finding:
         message = f"{name} is {found}, so a power cut may lose payments: set it to {wanted} in the server's settings"
         return Finding("durability", False, message)
     return Finding("durability", True, f"{name} is {found}: what was committed outlives a power cut")
+
+
+def _secrets() -> Finding:
+    """Whether the keys open what they must: with a lost or wrong key every merchant is refused."""
+    found = sealed.look()
+    if found.shut:
+        message = f"{found.shut} of {found.count} can't be opened: put the key that sealed them back into "
+        return Finding("secrets", False, message + "CERBER_ENCRYPTION_KEYS, after the first one")
+    if found.older:
+        message = (
+            f"{found.older} of {found.count} are under an older key: `flask secrets rotate-keys`, then it may go"
+        )
+        return Finding("secrets", True, message)
+    return Finding("secrets", True, f"{found.count}, all of them opened by the first key")
 
 
 def _worker(snapshot: Snapshot) -> Finding:
