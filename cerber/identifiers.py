@@ -1,9 +1,10 @@
-"""Ids and other texts as merchants and operators give them (contract section 1)."""
+"""Ids and other texts as merchants and operators give them (contract section 1), and as people get to see them."""
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Callable
 
 LONGEST = 64
 
@@ -39,3 +40,31 @@ def _refuse_unseen(text: str) -> None:
         raise ValueError("must not hold control or format characters")
     if _WITHOUT_INK.search(text):
         raise ValueError("must not hold characters that nobody can see")
+
+
+def visible(text: str, keep: str = "") -> str:
+    """The text with all written out that nobody would see, or that would move what stands beside it: `⟨U+202E⟩`,
+    `⟨U+001B⟩`. What is in `keep` stays."""
+    return text if text.isprintable() and text.isascii() else _written_out(text, "⟨U+{:04X}⟩".format, keep)
+
+
+def escaped_json(text: str) -> str:
+    """JSON that says the same, with all that written out in JSON's own way."""
+    return text if text.isprintable() and text.isascii() else _written_out(text, _json_escape)
+
+
+def _written_out(text: str, write: Callable[[int], str], keep: str = "") -> str:
+    return "".join(
+        write(ord(character)) if _is_unseen(character) and character not in keep else character for character in text
+    )
+
+
+def _is_unseen(character: str) -> bool:
+    return unicodedata.category(character) in _UNSEEN or bool(_WITHOUT_INK.match(character))
+
+
+def _json_escape(code: int) -> str:
+    if code <= 0xFFFF:
+        return f"\\u{code:04x}"
+    high, low = divmod(code - 0x10000, 0x400)
+    return f"\\u{0xD800 + high:04x}\\u{0xDC00 + low:04x}"

@@ -9,7 +9,7 @@ from dataclasses import asdict
 
 import click
 
-from cerber.cli.plain import ACTOR, PlainGroup, print_json
+from cerber.cli.plain import ACTOR, PlainGroup, print_json, say
 from cerber.payments import mending, verification
 from cerber.payments.verification import Description, Part, Place
 
@@ -42,7 +42,7 @@ def balance_verify(repair: bool, since: Place, as_json: bool) -> None:
             about = verification.described(found)
             _tell(about, mended=mended, as_json=as_json)
     if not as_json:
-        click.echo(f"{wrong} wrong, {wrong - left} mended" if wrong else "all is well")
+        say(f"{wrong} wrong, {wrong - left} mended" if wrong else "all is well")
     sys.exit(1 if left else 0)
 
 
@@ -50,7 +50,7 @@ def _tell(about: Description, *, mended: bool, as_json: bool) -> None:
     if as_json:
         print_json(asdict(about) | {"mended": mended})
     else:
-        click.echo(f"{about}{', mended' if mended else ''}")
+        say(f"{about}{', mended' if mended else ''}")
 
 
 def _with_progress(parts: Iterator[Part]) -> Iterator[Part]:
@@ -61,7 +61,7 @@ def _with_progress(parts: Iterator[Part]) -> Iterator[Part]:
             place = part.place
             if time.monotonic() - told_at >= TOLD_EVERY:
                 told_at = time.monotonic()
-                click.echo(f"at {place}", err=True)
+                say(f"at {place}", err=True)
             yield part
     except KeyboardInterrupt:
         raise click.ClickException(f"Stopped. Go on with --from {place}") from None

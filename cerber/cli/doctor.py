@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 from flask.cli import with_appcontext
 
-from cerber.cli.plain import PlainCommand, print_json
+from cerber.cli.plain import PlainCommand, print_json, say
 from cerber.diagnosis import checks
 
 
@@ -23,5 +23,5 @@ def doctor(as_json: bool) -> None:
         print_json({"ok": well, "checks": [asdict(finding) for finding in findings]})
     else:
         for finding in findings:
-            click.echo(f"{'ok  ' if finding.ok else 'BAD '} {finding.name}: {finding.message}")
+            say(f"{'ok  ' if finding.ok else 'BAD '} {finding.name}: {finding.message}")
     sys.exit(0 if well else 1)

@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from cerber.errors import CerberError
-from cerber.identifiers import identifier
+from cerber.identifiers import escaped_json, identifier, visible
 
 ACTOR = "cli"
 
@@ -30,7 +30,7 @@ def plain_errors() -> Iterator[None]:
     except click.UsageError as error:  # a new one, without the context of which click would show the usage too
         raise click.UsageError(_line(error.format_message())) from None
     except CerberError as error:
-        raise click.ClickException(error.message) from None
+        raise click.ClickException(_line(error.message)) from None
     except (DBAPIError, PoolTimeout) as error:
         raise click.ClickException(f"The database refused: {_cause(error)}. `flask doctor` says more.") from None
     except ValueError as error:
@@ -90,11 +90,16 @@ def print_table(rows: list[dict[str, Any]], as_json: bool) -> None:
         print_json(rows)
         return
     for row in rows:
-        click.echo("\t".join("-" if value is None else str(value) for value in row.values()))
+        click.echo("\t".join("-" if value is None else visible(str(value)) for value in row.values()))
 
 
 def print_json(value: object) -> None:
-    click.echo(json.dumps(value, ensure_ascii=False))
+    click.echo(escaped_json(json.dumps(value, ensure_ascii=False)))
+
+
+def say(line: str, *, err: bool = False) -> None:
+    """Prints a line in which there may be what merchants and receivers wrote."""
+    click.echo(visible(line), err=err)
 
 
 def _cause(error: DBAPIError | PoolTimeout) -> str:
@@ -104,4 +109,4 @@ def _cause(error: DBAPIError | PoolTimeout) -> str:
 
 
 def _line(text: str) -> str:
-    return " ".join(text.split())
+    return visible(" ".join(text.split()))

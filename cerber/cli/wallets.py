@@ -28,7 +28,7 @@ def wallet_add(number: str, link: str, label: str, daily_limit: int | None) -> N
     try:
         registry.add(number, link, label, daily_limit, ACTOR)
     except ValueError as error:
-        raise click.BadParameter(f"LINK {error}") from None
+        raise click.UsageError(str(error)) from None
 
 
 @wallet.command("pause")

@@ -11,7 +11,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 from cerber import timestamps
-from cerber.cli.plain import ACTOR, PlainCommand, PlainGroup, print_json
+from cerber.cli.plain import ACTOR, PlainCommand, PlainGroup, print_json, say
 from cerber.context import settings
 from cerber.ledger import folding
 from cerber.payments import expiry
@@ -83,7 +83,7 @@ def _with_progress(steps: Iterator[resending.Progress]) -> resending.Progress:
         for done in steps:
             if time.monotonic() - told_at >= TOLD_EVERY and done.up_to is not None:
                 told_at = time.monotonic()
-                click.echo(f"{_so_far(done)}, now at {timestamps.utc_text(done.up_to)}", err=True)
+                say(f"{_so_far(done)}, now at {timestamps.utc_text(done.up_to)}", err=True)
     except KeyboardInterrupt:
         rest = f" Go on with --since {timestamps.utc_text(done.up_to)}" if done.up_to else ""
         raise click.ClickException(f"Stopped: {_so_far(done)}.{rest}") from None

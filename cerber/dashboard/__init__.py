@@ -7,10 +7,12 @@ from datetime import timedelta
 from flask import Flask, Request, request
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from flask_bootstrap import Bootstrap5
+from markupsafe import Markup
 
 from cerber.context import settings
 from cerber.dashboard import auth, payments, webhooks  # noqa: F401  # they add their routes to the pages
 from cerber.dashboard.pages import pages
+from cerber.identifiers import visible
 from cerber.ways import Way, way_of
 
 
@@ -23,6 +25,12 @@ class _Sessions(SecureCookieSessionInterface):
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return super().get_cookie_secure(app) or request.is_secure
+
+
+def _shown(value: object) -> object:
+    """What each `{{ }}` of a template becomes: nothing that merchants, receivers or guessers wrote moves or hides
+    what stands beside it. Lines stay lines: an answer may have several."""
+    return visible(value, keep="\n\r\t") if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def init_app(app: Flask) -> None:
@@ -41,6 +49,7 @@ def init_app(app: Flask) -> None:
         WTF_CSRF_SSL_STRICT=False,  # the token is bound to the session; some browsers send no Referer
     )
     app.session_interface = _Sessions()
+    app.jinja_env.finalize = _shown
     Bootstrap5(app)
     auth.init_app(app)
     app.register_blueprint(pages)

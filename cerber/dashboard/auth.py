@@ -7,6 +7,7 @@ from flask import Flask, g, make_response, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, login_user, logout_user
 
+from cerber.context import now
 from cerber.dashboard import devices, forms, session
 from cerber.dashboard.pages import csrf, pages
 from cerber.errors import TooManyLogins, WrongLogin
@@ -40,7 +41,7 @@ def _try(target: str) -> ResponseReturnValue:
         return page, 429, {"Retry-After": str(error.seconds)}
     flask.session.clear()  # nothing of the time before the log-in counts after it
     flask.session.permanent = True
-    login_user(session.SignedIn(operator))
+    login_user(session.SignedIn(operator, now()))
     answer = make_response(redirect(target, 303))
     devices.remember(answer, device, operator.username)
     return answer

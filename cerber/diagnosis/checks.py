@@ -14,9 +14,8 @@ from cerber.ledger import folding
 from cerber.payments import verification
 from cerber.timestamps import age, utc_text
 from cerber.wallets.models import Wallet
-from cerber.webhooks.kinds import WebhookState
-from cerber.webhooks.models import Webhook, Worker
-from cerber.webhooks.worker import counters, heartbeats
+from cerber.webhooks.models import Worker
+from cerber.webhooks.worker import claimable, counters, heartbeats
 from cerber.webhooks.worker.counters import Snapshot
 
 DUE_LATE = 300.0  # seconds
@@ -29,7 +28,8 @@ _DURABLE = {
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Ages in seconds; None where there is no worker yet, or nothing due."""
+    """Ages in seconds; None where there is no worker yet, or nothing due. What is held for its endpoint does not
+    count."""
 
     database: bool
     schema: bool
@@ -69,7 +69,7 @@ def readiness() -> Readiness:
             return Readiness(True, False, None, None)
         with reading() as session:
             beat = session.scalar(select(func.max(Worker.heartbeat_at)))
-            due = session.scalar(select(func.min(Webhook.due_at)).where(Webhook.state == WebhookState.DUE))
+        due = claimable.first_due()
     except OUTAGES:
         return Readiness(False, False, None, None)
     return Readiness(True, True, age(beat, now()), age(due, now()))

@@ -8,7 +8,24 @@ from base64 import b64encode
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+SHORTEST = 10
+FEWEST_GUESSES = 100_000  # more than who waits as long as he is told has in two years
+LOOKED_AT = 64  # characters: a longer one is good or bad by these, and the look takes long
+
 _hasher = PasswordHasher()
+
+
+def mistake(password: str, username: str) -> str | None:
+    """What is wrong with a new password, or None: too short, the user's name, or one that is guessed soon."""
+    if len(password) < SHORTEST:
+        return f"must have at least {SHORTEST} characters"
+    if password.casefold() == username.casefold():
+        return "must not be the username"
+    from zxcvbn import zxcvbn  # its lists take 16 MB, and a web process makes no operators
+
+    if zxcvbn(password[:LOOKED_AT], user_inputs=[username])["guesses"] < FEWEST_GUESSES:
+        return "is one of those that are guessed first: take several words, or let a password manager make one"
+    return None
 
 
 def hashed(password: str) -> str:

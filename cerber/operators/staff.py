@@ -17,8 +17,6 @@ from cerber.errors import AlreadyExists, InvalidOperator
 from cerber.operators import passwords
 from cerber.operators.models import Operator, Role
 
-SHORTEST_PASSWORD = 10
-
 USERNAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
@@ -26,8 +24,8 @@ def check(username: str, password: str, role: str) -> None:
     """Raises InvalidOperator, which says what is wrong, for a name, password or role that we don't take."""
     if not USERNAME.fullmatch(username):
         raise InvalidOperator("The username must have 1 to 64 letters, digits, dots, dashes or underscores.")
-    if len(password) < SHORTEST_PASSWORD:
-        raise InvalidOperator(f"The password must have at least {SHORTEST_PASSWORD} characters.")
+    if mistake := passwords.mistake(password, username):
+        raise InvalidOperator(f"The password {mistake}.")
     if role not in tuple(Role):
         raise InvalidOperator(f"The role must be one of: {', '.join(Role)}.")
 

@@ -10,6 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from cerber.db.tables import MYSQL_TABLE, Base, BigId
 
 LONGEST_LINK = 1000
+LONGEST_LABEL = 100
 
 
 class Wallet(Base):
@@ -29,7 +30,7 @@ class Wallet(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     number: Mapped[str] = mapped_column(String(64), unique=True)
     link: Mapped[str] = mapped_column(String(LONGEST_LINK))
-    label: Mapped[str] = mapped_column(String(100), default="")
+    label: Mapped[str] = mapped_column(String(LONGEST_LABEL), default="")
     image: Mapped[str] = mapped_column(Text)
     daily_limit: Mapped[int | None] = mapped_column(BigInteger)
     paused_at: Mapped[datetime | None]

@@ -47,6 +47,12 @@ def events(endpoint_id: int, most: int, at: datetime, *, probe: bool) -> Sequenc
     return db.session.connection().execute(chosen[skips_locked(db.engine)], values).all()
 
 
+def first_due() -> datetime | None:
+    """When the first event was or will be due whose endpoint is not held. One look into the index an endpoint."""
+    with read_connection() as connection:
+        return connection.execute(_FIRST_DUE[connection.dialect.name]).scalar()
+
+
 def may_go(webhook: Any) -> ColumnElement[bool]:
     """Whether an event waits for no earlier one of its payment. One sent again by hand does not wait; others wait for
     it until it was delivered or given up once."""
@@ -132,4 +138,11 @@ def _by_steps() -> Any:
     return select(walk.c.endpoint_id, first_due).where(walk.c.endpoint_id.is_not(None)).subquery()
 
 
+def _first_among(waiting: Any) -> Select[Any]:
+    holds = and_(Breaker.endpoint_id == waiting.c.endpoint_id, Breaker.held_since.is_not(None))
+    first = select(func.min(waiting.c.due_at)).select_from(waiting).outerjoin(Breaker, holds)
+    return first.where(Breaker.endpoint_id.is_(None))
+
+
 _READY = {"mysql": _ready_among(_by_groups()), "sqlite": _ready_among(_by_steps())}
+_FIRST_DUE = {"mysql": _first_among(_by_groups()), "sqlite": _first_among(_by_steps())}

@@ -264,9 +264,40 @@ def test_a_new_session_key_ends_the_sessions(app: Flask, anna: Browser) -> None:
     assert anna.client.get("/payments/").status_code == 303
 
 
+def test_a_session_ends_after_seven_days_however_busy_it_is(app: Flask, people: None, clock: Clock) -> None:
+    clock.stop(now())
+    anna = Browser(app.test_client())
+    anna.log_in("anna")
+    begun = clock()
+    for hours in range(10, 7 * 24, 10):  # the cookie alone would live on: each visit gives it 12 h more
+        clock.stop(begun + timedelta(hours=hours))
+        assert anna.client.get("/payments/").status_code == 200
+    clock.stop(begun + timedelta(days=7, seconds=1))
+    answer = anna.client.get("/payments/")
+    assert (answer.status_code, answer.location) == (303, "/login?next=/payments/")
+    assert anna.log_in("anna").status_code == 303
+    assert anna.client.get("/payments/").status_code == 200
+
+
+def test_a_session_of_before_sessions_had_an_end_is_over(app: Flask, anna: Browser) -> None:
+    with anna.client.session_transaction() as session:
+        session["_user_id"] = session["_user_id"].rpartition(":")[0]
+    assert anna.client.get("/payments/").status_code == 303
+
+
 @pytest.mark.parametrize(
     ("username", "password", "role"),
-    [("", PASSWORD, "admin"), ("a b", PASSWORD, "admin"), ("a" * 65, PASSWORD, "admin"), ("a", "short", "admin")],
+    [
+        *[
+            ("", PASSWORD, "admin"),
+            ("a b", PASSWORD, "admin"),
+            ("a" * 65, PASSWORD, "admin"),
+            ("a", "short", "admin"),
+        ],
+        *[("a", "password123", "admin"), ("a", "Qwertyuiop", "admin"), ("a", "0123456789", "admin")],
+        *[("a", "iloveyou123", "admin"), ("a", "x" * 200, "admin"), ("valentine.x", "Valentine.X", "admin")],
+        *[("valentine.x", "valentine.x1", "admin"), ("a", PASSWORD, "owner")],
+    ],
 )
 def test_bad_operators_are_refused(app: Flask, username: str, password: str, role: str) -> None:
     with app.app_context(), pytest.raises(errors.InvalidOperator):
