@@ -38,7 +38,7 @@ def _wire(settings: Settings, clock: Clock) -> Flask:
     app.config["SECRET_KEY"] = settings.secret_key
     app.url_map.merge_slashes = False  # a redirect would turn a POST into a GET
     _trust(app, settings.trusted_proxies)
-    (ROOT / "instance").mkdir(exist_ok=True)
+    (ROOT / "instance").mkdir(0o700, exist_ok=True)
     context.install(app, settings, clock)
     engines.init_app(app, settings)
     transactions.init_app(app)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeAlias, TypeVar
 from urllib.parse import parse_qsl, unquote, urlsplit
 from zoneinfo import ZoneInfo
 
@@ -15,6 +16,7 @@ from cryptography.fernet import Fernet
 from cerber.addresses import literal_address
 
 T = TypeVar("T")
+Network: TypeAlias = "IPv4Network | IPv6Network"
 ROOT = Path(__file__).resolve().parent.parent
 SHORTEST_SECRET_KEY = 32
 SHORTEST_METRICS_TOKEN = 16
@@ -56,6 +58,7 @@ class Settings:
     new_endpoints: int
     balance_callbacks: int
     trusted_proxies: int
+    desk_networks: tuple[Network, ...]
     on_pythonanywhere: bool
 
 
@@ -82,6 +85,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         new_endpoints=_read(env, "CERBER_NEW_ENDPOINTS", _integer(0, 1_000_000), "100"),
         balance_callbacks=_read(env, "CERBER_BALANCE_CALLBACKS", _integer(0, 1_000_000), "60"),
         trusted_proxies=_read(env, "CERBER_TRUSTED_PROXIES", _integer(0, 9), "1" if on_pythonanywhere else "0"),
+        desk_networks=_read(env, "CERBER_DESK_NETWORKS", _networks, ""),
         on_pythonanywhere=on_pythonanywhere,
     )
 
@@ -174,6 +178,13 @@ def _integer(least: int, most: int) -> Callable[[str], int]:
         return int(text)
 
     return parse
+
+
+def _networks(text: str) -> tuple[Network, ...]:
+    try:
+        return tuple(ip_network(part) for part in text.replace(",", " ").split())
+    except ValueError:
+        raise ValueError("must be networks such as 203.0.113.0/24 or 2001:db8::/32, comma-separated") from None
 
 
 def _seconds(text: str) -> float:

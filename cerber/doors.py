@@ -10,13 +10,16 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 
-from flask import Flask, Response, abort, request
+from flask import Flask, Response, abort, current_app, request
 from flask.typing import ResponseReturnValue
 from werkzeug.exceptions import HTTPException
 
 from cerber import bot_api
+from cerber.context import settings
 from cerber.dashboard import refusals
 from cerber.db.transactions import OUTAGES
+from cerber.diagnosis import front
+from cerber.merchants import networks
 from cerber.ways import Way, way_of
 
 LARGEST_FORM = 64 * 1024
@@ -40,6 +43,8 @@ class Door:
 def init_app(app: Flask) -> None:
     """Needs all ways in installed."""
     app.before_request(_refuse_unread)
+    app.before_request(_refuse_elsewhere)
+    app.before_request(_note_proxies)
     app.after_request(_finish)
     app.register_error_handler(HTTPException, lambda error: _door().http_error(error))
     for outage in OUTAGES:
@@ -59,6 +64,20 @@ def _refuse_unread() -> None:
         abort(411)
     if door.forms and request.mimetype.startswith("multipart/"):
         abort(415)
+
+
+def _refuse_elsewhere() -> None:
+    """Keeps the pages, and none of their pictures, to CERBER_DESK_NETWORKS."""
+    address = request.remote_addr or ""
+    if way_of(request.path) is not Way.PAGES or (request.endpoint or "").endswith("static"):
+        return
+    if not networks.hold(settings().desk_networks, address):
+        abort(403, f"These pages open in certain networks only, and your address, {address}, lies in none of them.")
+
+
+def _note_proxies() -> None:
+    if "X-Forwarded-For" in request.headers and not settings().trusted_proxies:
+        front.note_forwarded(current_app)
 
 
 def _finish(response: Response) -> Response:

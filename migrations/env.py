@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import create_engine
 
 import cerber.app  # noqa: F401 - makes the tables known
-from cerber.db.engines import db
+from cerber.db.engines import db, keep_from_others
 from cerber.db.tables import Base, UTCDateTime
 
 
@@ -22,6 +22,7 @@ def render(kind: str, thing: Any, autogen: Any) -> str | bool:
 
 def run() -> None:
     engine = create_engine(db.engine.url)
+    keep_from_others(engine)
     with engine.connect() as connection:
         context.configure(connection=connection, target_metadata=Base.metadata, render_item=render, compare_type=True)
         with context.begin_transaction():

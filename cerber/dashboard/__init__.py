@@ -18,10 +18,15 @@ from cerber.ways import Way, way_of
 
 class _Sessions(SecureCookieSessionInterface):
     """Flask's own, for the pages alone: merchants and monitors have no session to read and to save. The cookie is
-    Secure where the public address says https or the request came by it."""
+    Secure where the public address says https or the request came by it, and then has a name that browsers take
+    from this host and over https alone: no neighbour of the domain can put another in its place."""
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         return super().open_session(app, request) if way_of(request.path) is Way.PAGES else None
+
+    def get_cookie_name(self, app: Flask) -> str:
+        name = super().get_cookie_name(app)
+        return f"__Host-{name}" if self.get_cookie_secure(app) else name
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return super().get_cookie_secure(app) or request.is_secure

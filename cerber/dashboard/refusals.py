@@ -22,7 +22,14 @@ _HEADERS = {
     "X-Frame-Options": "DENY",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": ", ".join(
+        f"{feature}=()"
+        for feature in ("camera", "display-capture", "geolocation", "microphone", "midi", "payment", "usb")
+    ),
 }
+_HTTPS_ALONE = "max-age=31536000"  # a year
 _WORDS = {
     400: ("Not understood", "The request could not be read. Nothing was changed."),
     403: ("Not allowed", "You may not do this. Nothing was changed."),
@@ -43,6 +50,8 @@ _STALE = (
 
 def add_headers(response: Response) -> Response:
     response.headers.update(_HEADERS)
+    if current_app.session_interface.get_cookie_secure(current_app):
+        response.headers["Strict-Transport-Security"] = _HTTPS_ALONE
     if not (request.endpoint or "").endswith("static"):
         response.headers["Cache-Control"] = "no-store"
     return response

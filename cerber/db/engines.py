@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+import os
 import random
 import sqlite3
 import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from flask import Flask
@@ -77,9 +80,28 @@ def _engine_options(settings: Settings) -> dict[str, Any]:
     }
 
 
+def sqlite_file(engine: Engine) -> Path | None:
+    """The file of an SQLite database; None for another engine, or one that has no file of its own."""
+    name = engine.url.database or ":memory:"
+    if engine.dialect.name != "sqlite" or name == ":memory:" or name.startswith("file:"):
+        return None
+    return Path(name).absolute()
+
+
+def keep_from_others(engine: Engine) -> None:
+    """Makes a new SQLite file its owner's alone, whatever the umask says; its journals take after it."""
+
+    @event.listens_for(engine, "do_connect")
+    def make(*_: Any) -> None:
+        if file := sqlite_file(engine):
+            with suppress(OSError):  # it is there already; or can't be made, which SQLite tells better
+                os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+
+
 def _prepare_sqlite(engine: Engine, *, networked_disk: bool) -> None:
     """WAL, but never on a network file system. Both keep what was committed over a power cut."""
     journal = "DELETE" if networked_disk else "WAL"
+    keep_from_others(engine)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:

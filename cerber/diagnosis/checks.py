@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 from cerber.context import now, settings
 from cerber.db import schema
 from cerber.db.transactions import OUTAGES, read_connection, reading
-from cerber.diagnosis import sealed
+from cerber.diagnosis import files, front, sealed
 from cerber.ledger import folding
 from cerber.payments import verification
 from cerber.timestamps import age, utc_text
@@ -100,6 +100,8 @@ def diagnose() -> list[Finding]:
         _books(),
         _wallets(),
         _callbacks(),
+        _front(),
+        _files(),
     ]
 
 
@@ -172,3 +174,19 @@ def _callbacks() -> Finding:
         message = "CERBER_ALLOW_PRIVATE_CALLBACKS=1 is for development only: unset it"
         return Finding("callbacks", False, message)
     return Finding("callbacks", True, "guarded" if not settings().allow_private_callbacks else "private ones allowed")
+
+
+def _front() -> Finding:
+    """Whether a proxy stands in front where one is needed, and is believed."""
+    mistake = front.mistake()
+    number = settings().trusted_proxies
+    believed = f"what {number} in front say of visitors is believed" if number else "no proxy is believed, or needed"
+    return Finding("front", mistake is None, mistake or believed)
+
+
+def _files() -> Finding:
+    """Whether others on this machine can read the settings or the database."""
+    found = files.open_to_others()
+    if not found:
+        return Finding("files", True, "settings and database are their owner's alone, as far as they are files here")
+    return Finding("files", False, f"others can open {found[0]}: {' && '.join(map(files.remedy, found))}")
