@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import timedelta
 
 from sqlalchemy import func, select
 
@@ -14,11 +15,13 @@ from cerber.ledger import folding
 from cerber.payments import verification
 from cerber.timestamps import age, utc_text
 from cerber.wallets.models import Wallet
+from cerber.webhooks import queries
 from cerber.webhooks.models import Worker
 from cerber.webhooks.worker import claimable, counters, heartbeats
 from cerber.webhooks.worker.counters import Snapshot
 
 DUE_LATE = 300.0  # seconds
+TOLD_FOR = timedelta(days=1)
 # what each database must say to keep over a power cut what it committed, and what that is called
 _DURABLE = {
     "mysql": ("SELECT @@innodb_flush_log_at_trx_commit", 1, "innodb_flush_log_at_trx_commit"),
@@ -28,8 +31,8 @@ _DURABLE = {
 
 @dataclass(frozen=True, slots=True)
 class Readiness:
-    """Ages in seconds; None where there is no worker yet, or nothing due. What is held for its endpoint does not
-    count."""
+    """Ages in seconds; None where no worker runs (one that stopped has said so), or nothing is due. What is held for
+    its endpoint does not count."""
 
     database: bool
     schema: bool
@@ -68,7 +71,7 @@ def readiness() -> Readiness:
         if not schema.is_current():
             return Readiness(True, False, None, None)
         with reading() as session:
-            beat = session.scalar(select(func.max(Worker.heartbeat_at)))
+            beat = session.scalar(select(func.max(Worker.heartbeat_at)).where(Worker.stopped_at.is_(None)))
         due = claimable.first_due()
     except OUTAGES:
         return Readiness(False, False, None, None)
@@ -97,6 +100,7 @@ def diagnose() -> list[Finding]:
         _secrets(),
         _worker(snapshot),
         _outbox(snapshot),
+        _mistakes(),
         _books(),
         _wallets(),
         _callbacks(),
@@ -134,7 +138,8 @@ def _worker(snapshot: Snapshot) -> Finding:
     last = heartbeats.last_seen()
     if last is None:
         return Finding("worker", False, "none has ever run: start `flask deliver`")
-    seen = f"{last.name} was seen last, {age(last.heartbeat_at, now()):.0f} s ago"
+    what = "was seen last" if last.stopped_at is None else "stopped last"
+    seen = f"{last.name} {what}, {age(last.heartbeat_at, now()):.0f} s ago"
     seen += f" (started {utc_text(last.started_at, 'seconds')})"
     if not snapshot.workers_alive:
         return Finding("worker", False, f"none is alive, {seen}: start `flask deliver`")
@@ -147,6 +152,15 @@ def _outbox(snapshot: Snapshot) -> Finding:
     if snapshot.oldest_due > DUE_LATE:
         return Finding("outbox", False, f"{message}: start `flask deliver`, or more threads or workers")
     return Finding("outbox", True, message if snapshot.oldest_due else "nothing that may be sent is due")
+
+
+def _mistakes() -> Finding:
+    """Events whose attempts end in an exception that nobody foresaw."""
+    waiting, given_up = queries.unforeseen(now() - TOLD_FOR)
+    if waiting or given_up:
+        message = f"{waiting} events wait and {given_up} were given up since yesterday after failures nobody foresaw"
+        return Finding("mistakes", False, f"{message}: the worker's log has the traceback, which is for a developer")
+    return Finding("mistakes", True, "no attempt failed in a way that nobody foresaw")
 
 
 def _books() -> Finding:

@@ -23,6 +23,8 @@ from cerber.db.tables import MYSQL_TABLE, Base, BigId, one_of
 from cerber.webhooks.kinds import Kind, WebhookState
 from cerber.webhooks.outcomes import Outcome
 
+MOST_UNFORESEEN = 20  # attempts of one event that failed as nobody foresaw, before it is given up
+
 # The payments' room stands above this one. All that is read of a payment here is the id that its merchant gave it.
 PAYMENTS = table("payments", column("id", BigInteger), column("payment_id", String))
 
@@ -70,8 +72,9 @@ class Webhook(Base):
     what a dead worker held comes free by itself. `scheduled_at` is when `due_at` was written: one from the future
     tells that a clock was set back. `not_before` is what the receiver's Retry-After asked for. `by_hand` marks one
     that was sent again: it waits for no other. `reopened` is set if it was closed before that: then no other waits
-    for it, either. `queued_at` is when it was put in or sent
-    again. `once_key` is unique while a balance webhook may not be repeated.
+    for it, either. `queued_at` is when it was put in or sent again. `once_key` is unique while a balance webhook may
+    not be repeated. `unforeseen` counts the attempts that ended in an exception nobody foresaw: they are ours, and
+    none of `attempts`.
     """
 
     __tablename__ = "webhooks"
@@ -102,6 +105,7 @@ class Webhook(Base):
     queued_at: Mapped[datetime]
     lease: Mapped[str | None] = mapped_column(String(32))
     attempts: Mapped[int] = mapped_column(default=0)
+    unforeseen: Mapped[int] = mapped_column(default=0)
     by_hand: Mapped[bool] = mapped_column(default=False)
     reopened: Mapped[bool] = mapped_column(default=False)
     once_key: Mapped[str | None] = mapped_column(String(64), unique=True)
@@ -149,7 +153,7 @@ class Figure(Base):
 
 
 class Worker(Base):
-    """A running `flask deliver`, and when it was last alive."""
+    """A `flask deliver`: when it was last alive, and when it said goodbye, if it did."""
 
     __tablename__ = "workers"
 
@@ -157,3 +161,4 @@ class Worker(Base):
     name: Mapped[str] = mapped_column(String(120))
     started_at: Mapped[datetime]
     heartbeat_at: Mapped[datetime] = mapped_column(index=True)
+    stopped_at: Mapped[datetime | None]

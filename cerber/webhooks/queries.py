@@ -18,7 +18,7 @@ from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
 from cerber.webhooks import listing
 from cerber.webhooks.kinds import WebhookState
-from cerber.webhooks.models import PAYMENTS, Breaker, Endpoint, Webhook, WebhookAttempt
+from cerber.webhooks.models import MOST_UNFORESEEN, PAYMENTS, Breaker, Endpoint, Webhook, WebhookAttempt
 
 COUNTED = 1000
 ATTEMPTS = 20
@@ -71,6 +71,16 @@ class Details:
     sent: Sent
     breaker: Breaker | None
     attempts: Attempts
+
+
+def unforeseen(since: datetime) -> tuple[int, int]:
+    """How many events wait that had an attempt which failed as nobody foresaw, and how many were given up for that
+    since then."""
+    failed = select(func.count()).where(Webhook.unforeseen > 0)
+    given_up = failed.where(Webhook.state == WebhookState.GIVEN_UP, Webhook.due_at >= since)
+    given_up = given_up.where(Webhook.unforeseen >= MOST_UNFORESEEN)
+    with reading() as session:
+        return session.scalar(failed.where(Webhook.state == WebhookState.DUE)) or 0, session.scalar(given_up) or 0
 
 
 def held_count() -> int:

@@ -237,7 +237,8 @@ def _mark(ids: Sequence[int], which: Which, at: datetime) -> int:
 
 def _due(at: datetime) -> dict[str, Any]:
     """What makes an event due at once, with all its attempts before it."""
-    return {"due_at": at, "scheduled_at": at, "queued_at": at, "lease": None, "not_before": None, "attempts": 0}
+    times = {"due_at": at, "scheduled_at": at, "queued_at": at}
+    return times | {"lease": None, "not_before": None, "attempts": 0, "unforeseen": 0}
 
 
 def _reopened(at: datetime) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from sqlalchemy import func, select
 
 from cerber.app import create_app
 from cerber.db.transactions import reading
+from cerber.webhooks import timings
 from cerber.webhooks.models import Webhook
-from cerber.webhooks.worker import loop, sender
 from tests.conftest import ENV, _dispose, _migrate
 from tests.support.clock import now
 from tests.support.factories import MerchantKeys, make_merchant
@@ -67,7 +67,7 @@ def ids(shop: Shop) -> list[str]:
 
 
 def test_the_time_to_end_leaves_some_to_the_process() -> None:
-    assert sender.LONGEST_ATTEMPT.total_seconds() < loop.STOPS_WITHIN < STOPS_WITHIN
+    assert timings.LONGEST_ATTEMPT.total_seconds() < timings.STOPS_WITHIN < STOPS_WITHIN
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -25,6 +25,7 @@ from urllib3 import HTTPResponse, Timeout
 from urllib3.exceptions import HTTPError
 
 from cerber.config import proxy_url
+from cerber.webhooks import timings
 from cerber.webhooks.callback_urls import CallbackUrl, parse_callback_url
 from cerber.webhooks.client.deadline import Watchdog
 from cerber.webhooks.client.failures import AttemptFailed, Failure
@@ -73,8 +74,8 @@ class Client:
         self,
         allow_private: bool,
         proxy: str | None = None,
-        connect_timeout: float = 5.0,
-        total_timeout: float = 15.0,
+        connect_timeout: float = timings.CONNECT,
+        total_timeout: float = timings.ATTEMPT,
         ca_file: str | None = None,
     ) -> None:
         self._watchdog = Watchdog()

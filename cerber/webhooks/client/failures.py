@@ -24,11 +24,12 @@ class Failure(StrEnum):
     blocked_address = "blocked_address"
     own_dns = "own_dns"
     own_side = "own_side"
+    unforeseen = "unforeseen"  # a mistake of ours: an exception that nobody foresaw
 
     @property
     def ours(self) -> bool:
-        """Whether it tells nothing of the endpoint: our resolver, our proxy, our network, our limits."""
-        return self in (Failure.own_dns, Failure.own_side)
+        """Whether it tells nothing of the endpoint: our resolver, proxy, network and limits, and our mistakes."""
+        return self in (Failure.own_dns, Failure.own_side, Failure.unforeseen)
 
 
 # What Linux makes of ICMP: whoever runs a network can send it, so it's no fault of ours.

@@ -73,7 +73,19 @@ def _ready(row: Any) -> Ready:
 
 # Built once: building a statement costs more than SQLite takes to run it.
 _AT = bindparam("at", type_=UTCDateTime)
-_CLAIMED = ("id", "event_id", "kind", "url", "body", "attempts", "by_hand", "endpoint_id", "created_at", "due_at")
+_CLAIMED = (
+    "id",
+    "event_id",
+    "kind",
+    "url",
+    "body",
+    "attempts",
+    "unforeseen",
+    "by_hand",
+    "endpoint_id",
+    "created_at",
+    "due_at",
+)
 
 
 def _candidates(*which: Any) -> dict[bool, Select[Any]]:

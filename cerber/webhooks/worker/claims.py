@@ -7,6 +7,7 @@ counts only while its lease is the event's own: one that comes too late changes 
 from __future__ import annotations
 
 import json
+import logging
 import random
 import secrets
 from collections.abc import Container, Mapping, Sequence
@@ -19,14 +20,17 @@ from sqlalchemy import and_, insert, or_, select, update
 from cerber.context import now, settings
 from cerber.db.engines import db
 from cerber.db.transactions import NO_SYNC, transaction
+from cerber.webhooks.client.failures import Failure
 from cerber.webhooks.kinds import Kind, WebhookState
-from cerber.webhooks.models import Webhook, WebhookAttempt
+from cerber.webhooks.models import MOST_UNFORESEEN, Webhook, WebhookAttempt
 from cerber.webhooks.outcomes import Outcome
-from cerber.webhooks.worker import breakers, claimable, retries
+from cerber.webhooks.timings import LEASE
+from cerber.webhooks.worker import breakers, circuit_breaker, claimable, retries
 from cerber.webhooks.worker.circuit_breaker import Breaker
 
-LEASE = timedelta(seconds=28)  # longer than the longest attempt (15 s), free again within 30 s
 OWN_SIDE_AGAIN = 15.0  # seconds until an event is tried again after a failure of ours
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,7 @@ class Claim:
     url: str
     body: str
     attempts: int
+    unforeseen: int
     by_hand: bool
     endpoint_id: int
     created_at: datetime
@@ -147,6 +152,8 @@ def _end(claims: Sequence[Claim], values: dict[str, Any]) -> None:
 def _after_failure(result: Result, at: datetime) -> dict[str, Any]:
     """When the event is tried again."""
     chance = random.random()  # noqa: S311 - it spreads retries, it guards nothing
+    if result.outcome.failure is Failure.unforeseen:
+        return _after_surprise(result.claim, at, chance)
     if result.outcome.ours:
         again = at + timedelta(seconds=OWN_SIDE_AGAIN * (1 + retries.JITTER * (2 * chance - 1)))
         return {"due_at": again, "scheduled_at": at}
@@ -162,6 +169,15 @@ def _after_failure(result: Result, at: datetime) -> dict[str, Any]:
     if following is None:
         return {"state": WebhookState.GIVEN_UP, "closed_at": at, "attempts": Webhook.attempts + 1}
     return {"due_at": following, "attempts": Webhook.attempts + 1} | asked
+
+
+def _after_surprise(claim: Claim, at: datetime, chance: float) -> dict[str, Any]:
+    """Costs no attempt, but is not tried for ever: some event may bring it about each time."""
+    if claim.unforeseen + 1 >= MOST_UNFORESEEN:
+        log.error("Webhook %s is given up after %d failures that nobody foresaw", claim.event_id, MOST_UNFORESEEN)
+        return {"state": WebhookState.GIVEN_UP, "closed_at": at, "unforeseen": MOST_UNFORESEEN}
+    wait = circuit_breaker.distance(claim.unforeseen, settings().retry_schedule, chance)
+    return {"due_at": at + timedelta(seconds=wait), "scheduled_at": at, "unforeseen": claim.unforeseen + 1}
 
 
 def _sign(result: Result) -> breakers.Sign:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import case, delete, func, select, update
+from sqlalchemy import and_, case, delete, func, select, update
 from sqlalchemy.orm import Session
 
 from cerber.context import now, settings
@@ -12,11 +12,10 @@ from cerber.db.engines import db
 from cerber.db.transactions import NO_SYNC, reading, transaction
 from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Webhook, WebhookAttempt, Worker
+from cerber.webhooks.timings import ALIVE, LEASE
 from cerber.webhooks.worker import breakers
-from cerber.webhooks.worker.claims import LEASE
 
 REMEMBERED = timedelta(days=1)
-ALIVE = timedelta(seconds=60)  # since the last heartbeat; there is one every 30 s
 CLOCKS_DIFFER = timedelta(seconds=60)  # more than that, and a clock was set back
 PRUNED_AT_ONCE = 500
 
@@ -37,9 +36,15 @@ def beat(worker_pk: int) -> None:
     db.session.execute(update(Worker).where(Worker.id == worker_pk).values(heartbeat_at=now()))
 
 
+@transaction
+def goodbye(worker_pk: int) -> None:
+    """Says that the worker has ended: it is not alive from now on."""
+    db.session.execute(update(Worker).where(Worker.id == worker_pk).values(heartbeat_at=now(), stopped_at=now()))
+
+
 def alive(session: Session, at: datetime) -> tuple[int, datetime | None]:
     """How many are alive, and the youngest heartbeat of those that are remembered."""
-    living = func.count(case((Worker.heartbeat_at >= at - ALIVE, 1)))
+    living = func.count(case((and_(Worker.heartbeat_at >= at - ALIVE, Worker.stopped_at.is_(None)), 1)))
     recent = Worker.heartbeat_at >= at - REMEMBERED
     return session.execute(select(living, func.max(Worker.heartbeat_at)).where(recent)).one()
 

@@ -27,22 +27,22 @@ from cerber.db.transactions import OUTAGES
 from cerber.errors import Unavailable
 from cerber.merchants import keyring
 from cerber.merchants.keyring import Signer
-from cerber.webhooks.client import Client
+from cerber.webhooks.client import Client, Failure
+from cerber.webhooks.timings import HEARTBEAT, STOPS_WITHIN
 from cerber.webhooks.worker import claimable, claims, counters, heartbeats
 from cerber.webhooks.worker.agenda import Agenda, Due
 from cerber.webhooks.worker.circuit_breaker import Breaker
 from cerber.webhooks.worker.claimable import Ready
 from cerber.webhooks.worker.claims import Claim, Turn
 from cerber.webhooks.worker.dispatcher import Wish
-from cerber.webhooks.worker.sender import Letter, Returned, Sender, own_side, result
+from cerber.webhooks.worker.sender import Letter, Returned, Sender, failed, result
+from cerber.webhooks.worker.surprises import Surprises
 
 LOOK_AGAIN = 0.03  # seconds
 STAY = 1.0
-HEARTBEAT = 30.0
 TIDY = 300.0
 DUTIES = 5.0
 CLOCK_WATCH = 5.0
-STOPS_WITHIN = 19.0
 RECORDED_AT_ONCE = 64
 
 log = logging.getLogger(__name__)
@@ -64,7 +64,8 @@ class Delivery:
         self._stopping = stopping or threading.Event()
         with app.app_context():
             client = Client(settings().allow_private_callbacks, settings().egress_proxy)
-            self._sender = Sender(settings().delivery_threads, client, clock())
+            self._surprises = Surprises()
+            self._sender = Sender(settings().delivery_threads, client, clock(), self._surprises)
             self._agenda = Agenda()
             self._worker = heartbeats.start(name)
         self._returned = Returned()
@@ -140,6 +141,7 @@ class Delivery:
         if not self._returned.results:  # else the database is away
             with self._app.app_context():
                 self._uncounted.hand_in(at_once=True)
+                heartbeats.goodbye(self._worker)
         self._agenda.close()
         self._sender.leave()
 
@@ -222,16 +224,21 @@ class Delivery:
             raise
 
     def _signed(self, claimed: list[Claim], signers: dict[int, Signer]) -> list[Letter]:
-        letters, failed = [], []
+        letters, unsigned = [], []
         for claim in claimed:
             signer, body = signers[claim.endpoint_id], claim.body.encode()
             try:
                 signed = keyring.webhook_headers(signer, claim.kind.signed_with, claim.event_id, body)
             except Unavailable as error:
-                failed.append(result(claim, {}, own_side(error.message), now()))
+                unsigned.append(result(claim, {}, failed(Failure.own_side, error.message), now()))
+            except OUTAGES:
+                raise
+            except Exception as error:
+                self._surprises.tell(f"Webhook {claim.event_id} could not be signed", error)
+                unsigned.append(result(claim, {}, failed(Failure.unforeseen, type(error).__name__), now()))
             else:
                 letters.append(Letter(claim, {"Content-Type": "application/json", **signed}))
-        self._returned.results += failed
+        self._returned.results += unsigned
         return letters
 
 

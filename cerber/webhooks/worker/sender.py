@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import queue
 import time
 from collections.abc import Container, Iterable, Sequence
@@ -13,12 +12,10 @@ from datetime import datetime, timedelta
 from cerber.context import Clock
 from cerber.webhooks.client import Attempt, Client, Failure
 from cerber.webhooks.outcomes import Outcome
+from cerber.webhooks.timings import LONGEST_ATTEMPT
 from cerber.webhooks.worker.claims import Claim, Result
 from cerber.webhooks.worker.dispatcher import Given, Lanes, Wish
-
-LONGEST_ATTEMPT = timedelta(seconds=16)
-
-log = logging.getLogger(__name__)
+from cerber.webhooks.worker.surprises import Surprises
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +37,11 @@ class Returned:
 class Sender:
     """Threads, their lanes, and the door out."""
 
-    def __init__(self, threads: int, client: Client, clock: Clock) -> None:
+    def __init__(self, threads: int, client: Client, clock: Clock, surprises: Surprises) -> None:
         self.in_flight = 0  # letters that have not come back yet, waiting ones too
         self._egress = client
         self._clock = clock
+        self._surprises = surprises
         self._lanes: Lanes[Letter] = Lanes(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="send")
         self._back: queue.SimpleQueue[Result | Claim] = queue.SimpleQueue()
@@ -110,18 +108,20 @@ class Sender:
     def _attempt(self, letter: Letter) -> Attempt:
         try:
             return self._egress.post(letter.claim.url, letter.claim.body.encode(), letter.headers)
-        except (MemoryError, RuntimeError) as error:  # no more threads, say
-            log.exception("Webhook %s could not be sent", letter.claim.event_id)
-            return own_side(type(error).__name__)
         except Exception as error:  # a thread that died with its letter would hold its place for good
-            # The receiver brought it about somehow, and must not be sent to for ever for that.
-            log.exception("Webhook %s could not be sent", letter.claim.event_id)
-            return Attempt(None, Failure.protocol, type(error).__name__, b"", None, 0.0)
+            failure = Failure.own_side if _is_shortage(error) else Failure.unforeseen
+            self._surprises.tell(f"Webhook {letter.claim.event_id} could not be sent", error)
+            return failed(failure, type(error).__name__)
 
 
-def own_side(detail: str) -> Attempt:
-    """An attempt that failed before it reached the network, by our own fault."""
-    return Attempt(None, Failure.own_side, detail, b"", None, 0.0)
+def failed(failure: Failure, detail: str) -> Attempt:
+    """An attempt that failed by our own fault."""
+    return Attempt(None, failure, detail, b"", None, 0.0)
+
+
+def _is_shortage(error: Exception) -> bool:
+    """Whether the machine had no more to give: it passes, and no event brings it about."""
+    return isinstance(error, MemoryError) or str(error) == "can't start new thread"
 
 
 def result(claim: Claim, headers: dict[str, str], attempt: Attempt, ended: datetime) -> Result:
