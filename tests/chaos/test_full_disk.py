@@ -25,7 +25,7 @@ from sqlalchemy import text
 from cerber.app import create_app
 from cerber.db.engines import db
 from tests.chaos.test_outages import assert_unavailable, calls, state
-from tests.conftest import ENV, _dispose
+from tests.support.databases import ENV, dispose
 from tests.support.factories import MerchantKeys, make_merchant, make_wallet, open_payment
 from tests.support.shop import Shop, open_shop
 from tests.support.workers import attempts, breaker, decide, end_leases, states, stop, until, webhooks, worker
@@ -229,4 +229,4 @@ def test_what_was_committed_is_on_the_disk_before_anybody_hears_of_it(
             with engine.connect() as connection:
                 assert connection.scalar(text("PRAGMA synchronous")) == 2  # FULL
                 assert connection.scalar(text("PRAGMA journal_mode")) == journal
-    _dispose(app)
+    dispose(app)

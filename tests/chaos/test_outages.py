@@ -28,7 +28,7 @@ from cerber.payments.models import Payment
 from cerber.payments.states import OPEN
 from cerber.wallets.models import Wallet
 from cerber.webhooks.models import Webhook
-from tests.conftest import ENV, _dispose, _empty, _migrate
+from tests.support.databases import ENV, dispose, empty, migrate
 from tests.support.factories import MerchantKeys, call, get_wallet, make_merchant, make_wallet, open_payment, payment
 from tests.support.mariadb_server import Server, private_server
 
@@ -41,7 +41,7 @@ LEAKS = ("127.0.0.1", "SELECT", "pymysql", "sqlite", "Traceback", "File ", "/tmp
 @pytest.fixture(scope="module")
 def migrated_server() -> Iterator[Server]:
     with private_server() as server:
-        _migrate(server.url)
+        migrate(server.url)
         yield server
 
 
@@ -49,7 +49,7 @@ def migrated_server() -> Iterator[Server]:
 def server(migrated_server: Server) -> Server:
     """Runs, with empty tables; a test may leave it as it likes."""
     migrated_server.start()
-    _empty(migrated_server.url)
+    empty(migrated_server.url)
     return migrated_server
 
 
@@ -63,7 +63,7 @@ def gateway(url: str) -> Iterator[Flask]:
     app = create_app(ENV | {"CERBER_DATABASE_URL": url})
     app.testing = True
     yield app
-    _dispose(app)
+    dispose(app)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pymysql
 
-from tests.conftest import missing
+from tests.support.databases import connect, missing
 
 DATABASE = USER = "cerber"
 _SBIN = os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"])
@@ -44,7 +44,7 @@ class Server:
 
     @property
     def url(self) -> str:
-        return f"mysql+pymysql://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}"
+        return f"mysql+pymysql://{USER}:{self.password}@127.0.0.1:{self.port}/{DATABASE}?ssl_disabled=true"
 
     def install(self) -> None:
         """Makes the data directory. Root comes in by the socket alone, which lies where nobody else may look."""
@@ -95,9 +95,7 @@ class Server:
 
     def connect(self) -> pymysql.Connection:
         """A connection beside the product's own."""
-        return pymysql.connect(
-            host="127.0.0.1", port=self.port, user=USER, password=self.password, database=DATABASE, connect_timeout=5
-        )
+        return connect(self.url, autocommit=False)
 
     def stop(self) -> None:
         """SIGTERM: it ends in good order."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import shutil
 import subprocess
 import sys
@@ -13,11 +12,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import pymysql
-from sqlalchemy.engine import make_url
-
 from cerber.config import ROOT
-from tests.conftest import ENV, MYSQL, _migrate, missing
+from tests.support.databases import ENV, empty_database, migrate
 from tests.support.factories import MerchantKeys
 
 
@@ -61,17 +57,6 @@ def empty(kind: str, template: Path, directory: Path) -> Iterator[str]:
         shutil.copy(template, path)
         yield f"sqlite:///{path}"
         return
-    url, name = make_url(MYSQL), f"cerber_seeded_{os.getpid()}_{secrets.token_hex(3)}"
-    at = {"host": url.host, "port": url.port or 3306, "user": url.username, "password": url.password or ""}
-    try:
-        connection = pymysql.connect(**at)
-    except pymysql.err.OperationalError:
-        missing("MySQL or MariaDB server", "apt-get install mariadb-server, or set CERBER_TEST_MYSQL_URL")
-    with connection, connection.cursor() as cursor:
-        cursor.execute(f"CREATE DATABASE {name}")
-        try:
-            own = url.set(database=name).render_as_string(hide_password=False)
-            _migrate(own)
-            yield own
-        finally:
-            cursor.execute(f"DROP DATABASE {name}")
+    with empty_database(kind, directory) as url:
+        migrate(url)
+        yield url

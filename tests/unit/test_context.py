@@ -10,8 +10,8 @@ import pytest
 from cerber import context
 from cerber.app import create_app
 from cerber.config import ROOT
-from tests.conftest import ENV
 from tests.support.clock import Clock
+from tests.support.databases import ENV
 
 THEN = datetime(2031, 1, 2, 3, 4, 5, tzinfo=UTC)
 MEMORY = ENV | {"CERBER_DATABASE_URL": "sqlite:///:memory:"}

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cerber import signing
-from tests.conftest import missing
+from tests.support.databases import missing
 
 CASES = json.loads((Path(__file__).parent.parent / "vectors" / "signature-v2-vectors.json").read_text("utf-8"))[
     "cases"

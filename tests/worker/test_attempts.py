@@ -15,9 +15,9 @@ from sqlalchemy import insert
 from cerber.app import create_app
 from cerber.webhooks.models import WebhookAttempt
 from cerber.webhooks.worker import heartbeats
-from tests.conftest import _dispose
 from tests.receivers import Authority, Connection, Receiver, Script
 from tests.support.clock import now
+from tests.support.databases import dispose
 from tests.support.factories import MerchantKeys, open_payment
 from tests.support.shop import Shop
 from tests.support.workers import attempts, change, changed_worker, decide, put, webhooks, worker
@@ -165,6 +165,6 @@ def test_old_ones_are_pruned_in_small_batches(
         for _ in range(4):
             heartbeats.tidy()
             left.append(len(attempts(app)))
-    _dispose(product)
+    dispose(product)
     assert left == [1205 - 500, 1205 - 1000, 5, 5]
     assert all(attempt.at > now() - timedelta(days=days) for attempt in attempts(app))

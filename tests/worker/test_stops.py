@@ -16,8 +16,8 @@ from cerber.app import create_app
 from cerber.db.transactions import reading
 from cerber.webhooks import timings
 from cerber.webhooks.models import Webhook
-from tests.conftest import ENV, _dispose, _migrate
 from tests.support.clock import now
+from tests.support.databases import ENV, dispose, migrate
 from tests.support.factories import MerchantKeys, make_merchant
 from tests.support.mariadb_server import Server, private_server
 from tests.support.shop import Shop
@@ -42,7 +42,7 @@ GONE = 12  # seconds; a locked SQLite is waited for 15 s, an answer of MariaDB 3
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with private_server() as server:
-        _migrate(server.url)
+        migrate(server.url)
         yield server
 
 
@@ -53,7 +53,7 @@ def away(server: Server) -> Iterator[tuple[Flask, dict[str, str]]]:
     env = ENV | {"CERBER_DATABASE_URL": server.url}
     app = create_app(env)
     yield app, env
-    _dispose(app)
+    dispose(app)
 
 
 def leased(app: Flask) -> int:

@@ -14,8 +14,8 @@ from playwright.sync_api import Page, expect, sync_playwright
 
 from cerber.config import ROOT
 from cerber.operators import staff
-from tests.conftest import missing
 from tests.integration.docs.test_readme import free_port, is_ready
+from tests.support.databases import missing
 from tests.support.factories import bodies, make_merchant, make_wallet, open_payment, payment
 from tests.support.workers import until
 

@@ -22,9 +22,9 @@ from werkzeug.test import TestResponse
 from cerber import rates, signing
 from cerber.app import create_app
 from cerber.config import ROOT
-from tests.conftest import _dispose
 from tests.integration.bot_api.test_refused_signatures import counted
 from tests.integration.docs.test_readme import free_port, is_ready
+from tests.support.databases import dispose
 from tests.support.factories import MerchantKeys, call, get_wallet, make_merchant, make_wallet, open_payment
 from tests.support.workers import until
 
@@ -50,7 +50,7 @@ def other(env: dict[str, str]) -> Iterator[FlaskClient]:
     """A client of another process, as far as counting goes."""
     app = create_app(env)
     yield app.test_client()
-    _dispose(app)
+    dispose(app)
 
 
 @pytest.fixture
@@ -141,7 +141,7 @@ def test_zero_lifts_both(env: dict[str, str], app: Flask, keys: MerchantKeys, ad
     client = free.test_client()
     assert {refused(client, address).status_code for _ in range(LIMIT)} == {401}
     assert {refused(client, address, keys.payment_secret).status_code for _ in range(LIMIT + 5)} == {200}
-    _dispose(free)
+    dispose(free)
 
 
 def test_where_the_file_is_somebody_elses_each_process_counts_alone(
@@ -163,10 +163,11 @@ def test_where_the_file_is_somebody_elses_each_process_counts_alone(
             call(client, "GET", "get_status", keys.payment_secret, PAYMENT).status_code for _ in range(LIMIT + 1)
         ]
         assert codes == [200] * LIMIT + [429]
-        _dispose(alone)
+        dispose(alone)
     assert "counted in each process alone" in caplog.text
 
 
+@pytest.mark.slow
 def test_three_real_web_processes_let_no_more_pass_together(
     env: dict[str, str], app: Flask, keys: MerchantKeys
 ) -> None:

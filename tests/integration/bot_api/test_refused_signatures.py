@@ -18,7 +18,7 @@ from cerber import signing
 from cerber.app import create_app
 from cerber.db.engines import db
 from cerber.merchants import accounts
-from tests.conftest import _dispose
+from tests.support.databases import dispose
 from tests.support.factories import MerchantKeys, call, get_wallet, make_merchant, open_payment, send
 
 OTHERS = 20
@@ -152,6 +152,7 @@ def test_every_refusal_is_the_same_after_the_same_work(
         assert (one, work) == (one, Work(statements=1, begun=0, digests=digests))
 
 
+@pytest.mark.slow
 def test_the_first_request_after_a_start_costs_the_same_for_whatever_it_asks(
     env: dict[str, str], crowd: dict[str, MerchantKeys], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -166,7 +167,7 @@ def test_the_first_request_after_a_start_costs_the_same_for_whatever_it_asks(
                 answer = request(method, name, fields, secret=wrong).sent(started.test_client())
             assert answer.status_code == 401
             works.append(work)
-            _dispose(started)
+            dispose(started)
         assert works == [works[0]] * len(works)
         assert works[0].begun == 0
 
@@ -233,7 +234,7 @@ def test_each_change_holds_in_every_process_from_the_next_request_on(
         keys = MerchantKeys(keys.merch_id, new, keys.balance_secret)
     added = make_merchant(app, "added")
     assert get_wallet(client, added).status_code == 200
-    _dispose(other)
+    dispose(other)
 
 
 def test_a_merchant_who_got_the_id_of_a_deleted_one_is_not_taken_for_it(app: Flask, client: FlaskClient) -> None:

@@ -16,7 +16,7 @@ from cerber.app import create_app
 from cerber.db.transactions import reading
 from cerber.payments.models import Payment
 from cerber.timestamps import utc_text
-from tests.conftest import _dispose
+from tests.support.databases import dispose
 from tests.support.factories import CALLBACK, MerchantKeys, call, get_wallet, open_payment, send
 
 
@@ -25,7 +25,7 @@ def guarded(env: dict[str, str], keys: MerchantKeys) -> Iterator[FlaskClient]:
     """A client of the same shop without CERBER_ALLOW_PRIVATE_CALLBACKS."""
     app = create_app(env | {"CERBER_ALLOW_PRIVATE_CALLBACKS": "0"})
     yield app.test_client()
-    _dispose(app)
+    dispose(app)
 
 
 def opened_with(client: FlaskClient, keys: MerchantKeys, create_time: str) -> TestResponse:

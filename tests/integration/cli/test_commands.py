@@ -27,8 +27,8 @@ from cerber.db import engines
 from cerber.db.engines import db
 from cerber.diagnosis import checks
 from cerber.webhooks.models import Webhook, Worker
-from tests.conftest import ENV, _dispose
 from tests.support.clock import now
+from tests.support.databases import ENV, dispose
 from tests.support.factories import make_merchant, make_wallet, open_payment
 from tests.support.workers import decide
 
@@ -297,6 +297,7 @@ def test_a_bad_setting_stops_the_start_with_one_line() -> None:
     assert len(started.stderr.strip().splitlines()) == 1
 
 
+@pytest.mark.slow
 def test_the_worker_carries_no_migrations_and_db_has_them(sqlite_url: str) -> None:
     sent = flask("deliver", "--once", url=sqlite_url, python=("-X", "importtime", *AS_FLASK))
     loaded = {line.rpartition("|")[2].strip() for line in sent.stderr.splitlines()}
@@ -309,6 +310,7 @@ def test_the_worker_carries_no_migrations_and_db_has_them(sqlite_url: str) -> No
     assert "upgrade" in shown["db --help"].stdout
 
 
+@pytest.mark.slow
 def test_each_command_says_in_one_line_that_the_server_is_away() -> None:
     url = "mysql+pymysql://cerber:password@127.0.0.1:1/cerber"
     for command, finished in together(READS | WRITES | FOR_THE_SYSTEM, url).items():
@@ -316,12 +318,14 @@ def test_each_command_says_in_one_line_that_the_server_is_away() -> None:
         assert "password" not in finished.stderr
 
 
+@pytest.mark.slow
 def test_a_file_that_cannot_be_opened_is_told_in_one_line() -> None:
     commands = {"merchant list": "", "doctor": ""} | FOR_THE_SYSTEM
     for command, finished in together(commands, "sqlite:////nowhere/cerber.db").items():
         assert_one_line(command, finished)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("lock", "refused", "served"),
     [
@@ -341,7 +345,7 @@ def test_each_command_says_in_one_line_that_sqlite_is_locked(
     app = create_app(ENV | {"CERBER_DATABASE_URL": sqlite_url})
     make_merchant(app, "taken")
     make_wallet(app, "1")
-    _dispose(app)
+    dispose(app)
     with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"), isolation_level=None)) as holder:
         for statement in lock:
             holder.execute(statement)
@@ -353,4 +357,4 @@ def test_each_command_says_in_one_line_that_sqlite_is_locked(
             assert run(app, *command.split())[2] == ""
         if not served:  # migrations go over a connection of their own, and its wait can be set in the URL
             assert_one_line("db upgrade", flask("db", "upgrade", url=f"{sqlite_url}?timeout=0.1"))
-    _dispose(app)
+    dispose(app)

@@ -9,8 +9,8 @@ from werkzeug.test import TestResponse
 
 from cerber.app import create_app
 from cerber.config import BadSetting
-from tests.conftest import _dispose
 from tests.integration.dashboard.test_payments import PASSWORD, Browser, anna, people, quick_hashes, stranger
+from tests.support.databases import dispose
 
 __all__ = ["anna", "people", "quick_hashes", "stranger"]
 HTTPS = "https://localhost"
@@ -72,7 +72,7 @@ def seen_from(app: Flask, address: str, path: str = "/login", method: str = "GET
 @pytest.mark.parametrize("address", ["192.0.2.9", "2001:db8:1::1", "::ffff:192.0.2.9"])
 def test_the_pages_open_from_the_networks_named(desk: Flask, address: str) -> None:
     assert seen_from(desk, address).status_code == 200
-    _dispose(desk)
+    dispose(desk)
 
 
 @pytest.mark.parametrize("address", ["198.51.100.1", "2001:db9::1", "nonsense"])
@@ -84,13 +84,13 @@ def test_others_are_told_so_in_plain_words(desk: Flask, address: str) -> None:
         assert "csrf_token" not in answer.text
     with seen_from(desk, address, "/static/cerber.css") as answer:
         assert answer.status_code == 200, "the page may look like one"
-    _dispose(desk)
+    dispose(desk)
 
 
 def test_merchants_and_monitors_are_not_concerned(desk: Flask) -> None:
     assert seen_from(desk, "198.51.100.1", "/health/live").status_code == 200
     assert seen_from(desk, "198.51.100.1", "/bot_api/get_status/").status_code != 403
-    _dispose(desk)
+    dispose(desk)
 
 
 @pytest.mark.parametrize("text", ["10.0.0.0/33", "10.0.0.1/8", "office", "10.0.0.0/8;"])

@@ -15,9 +15,9 @@ from flask import Flask
 from cerber.app import create_app
 from cerber.config import ROOT
 from cerber.diagnosis import files
-from tests.conftest import ENV, _dispose
 from tests.integration.cli.test_commands import doctor
 from tests.support.clock import Clock, now
+from tests.support.databases import ENV, dispose
 
 FORWARDED = {"X-Forwarded-For": "192.0.2.7"}
 
@@ -34,7 +34,7 @@ def front(env: dict[str, str], clock: Clock, forwarded: bool = False, **settings
     if forwarded:
         app.test_client().get("/health/live", headers=FORWARDED)
     found = doctor(app)["front"]
-    _dispose(app)
+    dispose(app)
     return found
 
 
@@ -99,7 +99,7 @@ def test_a_new_sqlite_file_is_its_owners_alone_and_what_stands_beside_it_too(tmp
     well, message = doctor(app)["files"]
     assert not well
     assert f"chmod 600 {path}" in message
-    _dispose(app)
+    dispose(app)
 
 
 def test_a_database_that_is_there_keeps_its_permissions(tmp_path: Path, sqlite_template: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_database_that_is_there_keeps_its_permissions(tmp_path: Path, sqlite_t
     app = create_app(dict(ENV | {"CERBER_DATABASE_URL": f"sqlite:///{path}"}))
     assert not doctor(app)["files"][0]
     assert path.stat().st_mode & 0o777 == 0o640
-    _dispose(app)
+    dispose(app)
 
 
 def test_the_settings_and_the_folder_of_the_database_are_looked_at(
@@ -126,7 +126,7 @@ def test_the_settings_and_the_folder_of_the_database_are_looked_at(
         assert remedy in message
     subprocess.run(message.partition(": ")[2], shell=True, check=True)  # noqa: S602 - as told
     assert doctor(app)["files"][0]
-    _dispose(app)
+    dispose(app)
 
 
 def test_a_fresh_checkout_keeps_its_folder_from_others(tmp_path: Path, umask: None) -> None:

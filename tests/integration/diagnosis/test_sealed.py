@@ -20,7 +20,7 @@ from cerber.diagnosis import sealed
 from cerber.merchants.models import MerchantSecret
 from cerber.operators import staff
 from cerber.operators.models import Operator
-from tests.conftest import ENV, _dispose
+from tests.support.databases import ENV, dispose
 from tests.support.factories import MerchantKeys, get_wallet, make_merchant, make_wallet
 
 OLD, NEW = ENV["CERBER_ENCRYPTION_KEYS"], Fernet.generate_key().decode()
@@ -32,7 +32,7 @@ def keyed(env: dict[str, str], *keys: str) -> Iterator[Flask]:
     other = create_app(env | {"CERBER_ENCRYPTION_KEYS": ",".join(keys)})
     other.testing = True
     yield other
-    _dispose(other)
+    dispose(other)
 
 
 def rotate(app: Flask) -> tuple[int, str]:

@@ -15,7 +15,9 @@ import pytest
 
 from cerber import signing
 from cerber.config import ROOT
-from tests.conftest import missing
+from tests.support.databases import missing
+
+pytestmark = pytest.mark.slow
 
 SECRET, OTHER = signing.new_secret(), signing.new_secret()
 BODY = b'{"status": "confirm", "payment_id": "\\u0259-1", "confirm_sum": "500"}'

@@ -10,11 +10,14 @@ import sys
 import urllib.request
 from pathlib import Path
 
+import pytest
 from flask import Flask
 
 from cerber.config import ROOT
 from tests.support.factories import make_merchant, make_wallet
 from tests.support.workers import until, worker
+
+pytestmark = pytest.mark.slow
 
 
 def test_the_walk_ends_with_a_verified_webhook(app: Flask, env: dict[str, str], tmp_path: Path) -> None:

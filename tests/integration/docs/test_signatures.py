@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from cerber import signing
 from cerber.config import ROOT
-from tests.conftest import missing
+from tests.support.databases import missing
 
 BODY = '{"payment_id":"3636363","status":"accept"}'
 SECRET = signing.new_secret()

@@ -31,6 +31,8 @@ from cerber.payments.models import Payment, Transfer
 from tests.support.clock import Clock
 from tests.support.factories import call, get_wallet, make_merchant, make_wallet
 
+pytestmark = pytest.mark.slow
+
 NOON = datetime(2026, 11, 24, 8, tzinfo=UTC)
 INSTANT, HOUR, DAY = timedelta(microseconds=1), timedelta(hours=1), timedelta(days=1)
 BLOCK = datetime(1970, 1, 1, tzinfo=UTC) + 27 * WIDTHS[2] * HOUR * 24  # where periods of three widths begin

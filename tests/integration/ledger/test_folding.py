@@ -184,6 +184,7 @@ def test_the_worker_folds(app: Flask, env: dict[str, str], settled: int, argumen
     assert {accounts(row) for row in sums(app)} == {IN_SUMS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("_round", range(2))
 def test_no_moment_shows_more_or_less_than_there_is(app: Flask, keys: MerchantKeys, _round: int) -> None:
     """Operators move sums between the accounts while two workers fold: what was asked for stays the same."""

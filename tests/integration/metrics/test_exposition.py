@@ -29,8 +29,8 @@ from cerber.webhooks.models import Breaker, Figure, Webhook, Worker
 from cerber.webhooks.outcomes import Outcome
 from cerber.webhooks.worker.claims import Claim, Result
 from cerber.webhooks.worker.counters import Uncounted, add
-from tests.conftest import ENV
 from tests.support.clock import now
+from tests.support.databases import ENV, dispose
 from tests.support.factories import MerchantKeys, make_merchant, make_wallet, open_payment
 from tests.support.shop import Shop
 from tests.support.workers import decide, states, until, worker
@@ -74,6 +74,7 @@ def run_workers(env: dict[str, str], count: int = 1) -> None:
         assert process.wait(60) == 0
 
 
+@pytest.mark.slow
 def test_what_a_worker_did_is_shown(
     app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
 ) -> None:
@@ -106,6 +107,7 @@ def test_what_a_worker_did_is_shown(
         assert buckets[-1] == shown[f"{name}_count"]
 
 
+@pytest.mark.slow
 def test_a_worker_that_goes_on_adds_what_it_counted_within_seconds(
     app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
 ) -> None:
@@ -115,6 +117,7 @@ def test_a_worker_that_goes_on_adds_what_it_counted_within_seconds(
             until(lambda number=number: series(app)["cerber_events_total accept"] == int(number))
 
 
+@pytest.mark.slow
 def test_two_workers_add_up_and_two_web_processes_show_the_same(
     app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
 ) -> None:
@@ -136,9 +139,10 @@ def test_two_workers_add_up_and_two_web_processes_show_the_same(
     ):
         assert here[f"cerber_{name}"] == 31
     assert here["cerber_workers_alive"] == 0  # each said goodbye
-    _dispose(other)
+    dispose(other)
 
 
+@pytest.mark.slow
 def test_what_is_sent_again_by_hand_is_counted_as_an_attempt_only(
     app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
 ) -> None:
@@ -254,6 +258,7 @@ def test_with_the_database_away_it_says_so(tmp_path: Path) -> None:
     assert scrape(app, "Bearer wrong").status_code == 401
 
 
+@pytest.mark.slow
 def test_nothing_of_merchants_and_no_secret_is_shown(
     app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
 ) -> None:
@@ -302,9 +307,3 @@ def _events(app: Flask, result: Result) -> float:
     with app.app_context():
         uncounted.hand_in(at_once=True)
     return series(app)["cerber_events_total accept"]
-
-
-def _dispose(app: Flask) -> None:
-    with app.app_context():
-        for engine in db.engines.values():
-            engine.dispose()

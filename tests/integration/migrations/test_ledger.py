@@ -77,6 +77,7 @@ def test_payments_of_the_version_before_are_entered(app: Flask, keys: MerchantKe
     assert_well(app)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("moment", ["before", "after"])
 def test_killed_around_a_commit_it_goes_on_where_it_was(
     app: Flask, env: dict[str, str], keys: MerchantKeys, moment: str

@@ -43,9 +43,11 @@ from cerber.payments import decisions, expiry, opening
 from cerber.payments.models import Payment, Transfer
 from cerber.wallets.models import Wallet
 from cerber.webhooks.models import Webhook
-from tests.conftest import ENV
 from tests.support.clock import Clock
+from tests.support.databases import ENV
 from tests.support.factories import CALLBACK, make_merchant, make_wallet
+
+pytestmark = pytest.mark.slow
 
 MORNING = datetime(2026, 11, 24, 6, tzinfo=UTC)
 TTL, DAY = timedelta(minutes=60), timedelta(hours=24)

@@ -158,6 +158,7 @@ class Desk:
         return chance.choice(found)
 
 
+@pytest.mark.slow
 def test_decisions_and_openings_over_twenty_wallets(
     app: Flask, merchant: MerchantKeys, deadlocks: Counter[str]
 ) -> None:

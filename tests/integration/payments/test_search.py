@@ -22,8 +22,10 @@ from cerber.payments import listing, payers, queries
 from cerber.payments.models import Payment, Transfer
 from cerber.payments.queries import Filters
 from cerber.payments.states import OPEN
-from tests.conftest import _dispose
+from tests.support.databases import dispose
 from tests.support.seeded import Seeded, seeded
+
+pytestmark = pytest.mark.slow
 
 UNTIL = datetime(2026, 11, 24, 16, tzinfo=UTC)
 AS_ASKED = ("--payments", "2500", "--merchants", "3", "--days", "20", "--until", UNTIL.isoformat())
@@ -44,7 +46,7 @@ def app(history: Seeded) -> Iterator[Flask]:
     app = create_app(history.env)
     with app.app_context():
         yield app
-    _dispose(app)
+    dispose(app)
 
 
 @dataclass

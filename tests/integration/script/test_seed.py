@@ -18,9 +18,11 @@ from cerber.app import create_app
 from cerber.config import ROOT
 from cerber.db.engines import db
 from cerber.db.transactions import read_connection
-from tests.conftest import ENV, _dispose
+from tests.support.databases import ENV, dispose
 from tests.support.factories import call
 from tests.support.seeded import Seeded, empty, seed, seeded, told
+
+pytestmark = pytest.mark.slow
 
 PAYMENTS = 3_000
 UNTIL = "2026-11-24T20:00:00+04:00"
@@ -136,7 +138,7 @@ def history(
 def app(history: Seeded) -> Iterator[Flask]:
     app = create_app(history.env)
     yield app
-    _dispose(app)
+    dispose(app)
 
 
 def asked(app: Flask, query: str) -> list[Any]:
@@ -191,7 +193,7 @@ def test_the_same_number_makes_the_same_history(
         other = create_app(same.env)
         for table in ("payments", "transfers", "webhook_attempts", "audit_entries", "webhooks"):
             assert everything(app, table) == everything(other, table)
-        _dispose(other)
+        dispose(other)
 
 
 @pytest.fixture
@@ -207,7 +209,7 @@ def test_the_first_merchant_may_bring_its_secrets(url: str) -> None:
     app = create_app(ENV | {"CERBER_DATABASE_URL": url})
     answer = call(app.test_client(), "GET", "get_balance", given["balance_secret"], {"merch_id": "seed-1"})
     assert answer.status_code == 200
-    _dispose(app)
+    dispose(app)
 
 
 def test_the_script_itself_shows_its_progress_and_keeps_to_what_is_there(url: str) -> None:

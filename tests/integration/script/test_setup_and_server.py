@@ -29,6 +29,7 @@ BARE = {
 }
 
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.timeout(300),
     pytest.mark.skipif(
         not (ENVIRONMENT / ".installed-requirements-dev.txt").exists(),

@@ -150,6 +150,7 @@ def test_each_event_is_told_with_the_text_that_is_sent(app: Flask, client: Flask
     assert (answer.json["cursor"], answer.json["has_more"]) == (sent[-1].event_id, False)
 
 
+@pytest.mark.slow
 def test_a_delivered_event_and_one_that_was_given_up(
     app: Flask, env: dict[str, str], client: FlaskClient, keys: MerchantKeys
 ) -> None:
@@ -353,6 +354,7 @@ def test_the_list_ends_at_the_first_young_gap(app: Flask, client: FlaskClient, k
     assert shown(client, keys) == ["1", "2", "3", "4", "5", "6"]
 
 
+@pytest.mark.slow
 def test_readers_who_poll_while_many_write_miss_nothing(app: Flask, keys: MerchantKeys) -> None:
     cancelled(app, keys, "old")
     age(app)

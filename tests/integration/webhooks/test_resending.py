@@ -136,6 +136,7 @@ def shop() -> Iterator[tuple[Shop, str]]:
         yield opened
 
 
+@pytest.mark.slow
 def test_what_was_given_up_goes_out_again_with_the_same_bytes_and_id(
     app: Flask, env: dict[str, str], shop: tuple[Shop, str]
 ) -> None:
@@ -333,6 +334,7 @@ def test_a_mistake_is_told_in_one_line(app: Flask, endpoint: int, arguments: str
     assert [webhook.state for webhook in webhooks(app)] == ["given_up"]
 
 
+@pytest.mark.slow
 def test_many_are_sent_again_while_a_worker_sends(
     app: Flask, env: dict[str, str], shop: tuple[Shop, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

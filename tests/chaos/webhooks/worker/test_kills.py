@@ -31,7 +31,7 @@ from cerber.errors import VersionChanged
 from cerber.payments import decisions
 from cerber.payments.models import Payment
 from cerber.webhooks.models import Webhook
-from tests.conftest import ENV, _dispose, _migrate
+from tests.support.databases import ENV, dispose, migrate
 from tests.support.factories import MerchantKeys, get_wallet, make_merchant, make_wallet
 from tests.support.forked_workers import forked_workers
 from tests.support.mariadb_server import Server, private_server
@@ -309,7 +309,7 @@ def test_killed_200_times_workers_deliver_all_in_order_and_twice_only_around_a_k
 @pytest.fixture(scope="module")
 def server() -> Iterator[Server]:
     with private_server() as server:
-        _migrate(server.url)
+        migrate(server.url)
         yield server
 
 
@@ -318,7 +318,7 @@ def on_server(server: Server) -> Iterator[Flask]:
     app = create_app(ENV | {"CERBER_DATABASE_URL": server.url})
     app.testing = True
     yield app
-    _dispose(app)
+    dispose(app)
 
 
 @pytest.mark.timeout(300)

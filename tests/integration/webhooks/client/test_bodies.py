@@ -83,6 +83,7 @@ def test_hanging_after_the_headers_doesnt_undo_success(
     assert TOTAL <= attempt.seconds < TOTAL + SLACK
 
 
+@pytest.mark.slow
 def test_a_byte_a_second_ends_at_the_deadline(listen: Listen, door: Open) -> None:
     def script(connection: Connection) -> None:
         connection.request()

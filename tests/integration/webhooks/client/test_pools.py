@@ -195,6 +195,7 @@ def test_connections_kept_are_bounded_over_all_endpoints(
     assert [receiver.connections for receiver in receivers] == [2, 1, 1]
 
 
+@pytest.mark.slow
 def test_many_threads_share_one_door(listen: Listen, door: Open) -> None:
     receivers = [listen(answering(OK)) for _ in range(4)]
     client = door()

@@ -172,6 +172,7 @@ def test_letters_in_one_worker_are_bounded() -> None:
     assert sum(lanes.shares(map(wish, range(50)), 1).values()) <= 4 * THREADS
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("threads", [1, THREADS, 256])
 def test_thousands_of_endpoints_at_once_are_all_served(threads: int) -> None:
     lanes: Lanes[str] = Lanes(threads)
