@@ -126,6 +126,10 @@ class TooManyRequests(CerberError):
         self.seconds = seconds
 
 
+class NotRestored(CerberError):
+    """A backup can't be written, read or put back, or a copy not be made, as things are."""
+
+
 class Unavailable(CerberError):
     """The database is locked or away. Safe to repeat."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Flask
 
-from cerber.cli import balance, doctor, first, merchants, migrations, operators, secrets, wallets, webhooks
+from cerber.cli import backups, balance, doctor, first, merchants, migrations, operators, secrets, wallets, webhooks
 
 
 def init_app(app: Flask, factory: first.Factory) -> None:
@@ -17,6 +17,6 @@ def init_app(app: Flask, factory: first.Factory) -> None:
         balance.balance,
         secrets.secrets,
     )
-    alone = (webhooks.deliver, doctor.doctor, migrations.Migrations(app), first.command(factory))
-    for command in (*groups, *alone):
+    alone = (webhooks.deliver, doctor.doctor, migrations.Migrations(app), first.command(factory), backups.backup)
+    for command in (*groups, *alone, *backups.commands(factory)):
         app.cli.add_command(command)

@@ -11,6 +11,7 @@ from flask import Flask, current_app
 from flask.cli import with_appcontext
 
 from cerber import timestamps
+from cerber.backups import silence
 from cerber.cli.plain import ACTOR, PlainCommand, PlainGroup, print_json, say
 from cerber.context import settings
 from cerber.ledger import folding
@@ -61,11 +62,16 @@ def webhook_resend(
 @click.command("deliver", cls=PlainCommand)
 @click.option("--once", is_flag=True, help="Send what is due, then exit: for a scheduled task.")
 @click.option("--seconds", type=click.FloatRange(0), help="With --once: stop claiming after so many seconds.")
+@click.option("--go-on", is_flag=True, help="Deliver from here again, though the database was copied elsewhere.")
 @with_appcontext
-def deliver(once: bool, seconds: float | None) -> None:
+def deliver(once: bool, seconds: float | None, go_on: bool) -> None:
     """Sends webhooks, until SIGTERM or SIGINT."""
     if seconds is not None and not once:
         raise click.UsageError("--seconds goes with --once")
+    if go_on:
+        silence.end(ACTOR)
+    elif why := silence.reason():
+        raise click.ClickException(f"{why}. To deliver from here all the same: `flask deliver --go-on`")
     from cerber.webhooks.worker import loop  # here, so that a web process does not carry what only the worker needs
 
     app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]

@@ -21,10 +21,22 @@ def is_current() -> bool:
         return set(connection.scalars(select(_VERSION.c.version_num))) == heads()
 
 
-@cache
 def heads() -> set[str]:
-    """The newest migrations, read off their files: a web process needs no Alembic in its memory for that."""
+    """The newest migrations."""
+    revisions, parents = _written()
+    return revisions - parents
+
+
+def knows(revision: str) -> bool:
+    """Whether there is such a migration. A newer version of the code may have more."""
+    return revision in _written()[0]
+
+
+@cache
+def _written() -> tuple[set[str], set[str]]:
+    """All migrations, and those that others follow, read off their files: a web process needs no Alembic in its
+    memory for that."""
     scripts = [path.read_text() for path in (ROOT / "migrations" / "versions").glob("*.py")]
     revisions = {match for text in scripts for match in re.findall(r"^revision = ['\"](.+)['\"]", text, re.M)}
     parents = {match for text in scripts for match in re.findall(r"^down_revision = ['\"](.+)['\"]", text, re.M)}
-    return revisions - parents
+    return revisions, parents

@@ -7,6 +7,7 @@ from datetime import timedelta
 
 from sqlalchemy import func, select
 
+from cerber.backups import filling, silence
 from cerber.context import now, settings
 from cerber.db import schema
 from cerber.db.transactions import OUTAGES, read_connection, reading
@@ -91,7 +92,7 @@ def diagnose() -> list[Finding]:
         return [Finding("database", False, "can't be reached: check CERBER_DATABASE_URL and that the server runs")]
     findings = [Finding("database", True, "reachable")]
     if not state.schema:
-        return [*findings, Finding("schema", False, "not current: run `flask db upgrade`")]
+        return [*findings, _old_schema()]
     findings.append(Finding("schema", True, "current"))
     snapshot = counters.read()
     return [
@@ -107,6 +108,13 @@ def diagnose() -> list[Finding]:
         _front(),
         _files(),
     ]
+
+
+def _old_schema() -> Finding:
+    with read_connection() as connection:
+        unfinished = filling.is_unfinished(connection)
+    what = "half of a copy, which was cut off: run `flask restore` or `flask copy-to` again" if unfinished else None
+    return Finding("schema", False, what or "not current: run `flask db upgrade`")
 
 
 def _durability() -> Finding:
@@ -135,6 +143,8 @@ def _secrets() -> Finding:
 
 
 def _worker(snapshot: Snapshot) -> Finding:
+    if why := silence.reason():
+        return Finding("worker", False, f"{why}: `flask deliver --go-on` delivers from here again")
     last = heartbeats.last_seen()
     if last is None:
         return Finding("worker", False, "none has ever run: start `flask deliver`")
