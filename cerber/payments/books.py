@@ -85,18 +85,21 @@ def lacking_hours(connection: Connection, merchant_pk: int, start: datetime, end
 def block(connection: Connection, merchant_pk: int, start: datetime) -> tuple[list[Wrong], datetime | None]:
     """Checks the sum of the merchant's first longest period from `start` on, and those within it, against its hours.
     Where the next may begin, None at the end."""
-    mine = LedgerSum.merchant_id == merchant_pk
-    first = connection.scalar(select(func.min(LedgerSum.start)).where(mine, LedgerSum.start >= start))
-    if first is None:
+    from_there = (LedgerSum.merchant_id == merchant_pk, LedgerSum.start >= start)
+    first_of_width = select(func.min(LedgerSum.start)).where(*from_there)  # one look into the index for each
+    looked_up = (first_of_width.where(LedgerSum.width == width).scalar_subquery() for width in WIDTHS)
+    firsts = [first for first in connection.execute(select(*looked_up)).one() if first is not None]
+    if not firsts:
         return [], None
-    begins = periods.floor(first, WIDTHS[-1])
+    begins = periods.floor(min(firsts), WIDTHS[-1])
     ends = periods.end_of(begins, WIDTHS[-1])
     return lacking_periods(connection, merchant_pk, begins, ends), ends
 
 
 def lacking_periods(connection: Connection, merchant_pk: int, start: datetime, end: datetime) -> list[Wrong]:
     """The periods longer than an hour, from `start` up to `end`, that are not the sum of their hours."""
-    within = (LedgerSum.merchant_id == merchant_pk, LedgerSum.start >= start, LedgerSum.start < end)
+    within = [LedgerSum.merchant_id == merchant_pk, LedgerSum.start >= start, LedgerSum.start < end]
+    within.append(LedgerSum.width.in_(WIDTHS))  # all there are, by which the index is in order
     rows = connection.execute(
         select(LedgerSum.width, LedgerSum.start, *accounts_of(LedgerSum).values()).where(*within)
     )

@@ -31,6 +31,10 @@ class Clock:
     def stop(self, at: datetime) -> None:
         self._moment = at
 
+    def go(self) -> None:
+        """On with the machine's time."""
+        self._moment = None
+
     def stop_here(self, at: datetime) -> None:
         """For this thread alone."""
         self._own.moment = at
