@@ -43,7 +43,7 @@ def _try(attempt: Attempt, password: str, totp: str) -> Operator:
     key = attempts.begin(attempt)
     operator = _by_username(attempt.username)
     fits = passwords.fits(operator.password_hash if operator else passwords.nobodys_hash(), password)
-    if operator is None or not fits or not _take_code(operator, totp):
+    if operator is None or operator.disabled_at or not fits or not _take_code(operator, totp):
         attempts.failed(key, attempt)
         raise WrongLogin("The username, the password or the code is wrong.")
     attempts.succeeded(key)
@@ -58,10 +58,14 @@ def end_sessions(operator_id: int) -> None:
 
 
 def find(operator_id: int, session_key: str) -> Operator | None:
-    """Whose session this is; None where the operator is gone or the sessions were ended."""
+    """Whose session this is; None where the operator is gone or disabled, or the sessions were ended."""
     with transactions.reading() as session:
         operator = session.get(Operator, operator_id)
-    if operator is None or not hmac.compare_digest(operator.session_key.encode(), session_key.encode()):
+    if (
+        operator is None
+        or operator.disabled_at
+        or not hmac.compare_digest(operator.session_key.encode(), session_key.encode())
+    ):
         return None
     return operator
 

@@ -31,6 +31,7 @@ class Operator(Base):
     totp_sealed: Mapped[str | None] = mapped_column(String(400))
     totp_step: Mapped[int | None] = mapped_column(BigInteger)
     session_key: Mapped[str] = mapped_column(String(32))
+    disabled_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
 
 

@@ -24,10 +24,15 @@ def check(username: str, password: str, role: str) -> None:
     """Raises InvalidOperator, which says what is wrong, for a name, password or role that we don't take."""
     if not USERNAME.fullmatch(username):
         raise InvalidOperator("The username must have 1 to 64 letters, digits, dots, dashes or underscores.")
-    if mistake := passwords.mistake(password, username):
-        raise InvalidOperator(f"The password {mistake}.")
+    check_password(password, username)
     if role not in tuple(Role):
         raise InvalidOperator(f"The role must be one of: {', '.join(Role)}.")
+
+
+def check_password(password: str, username: str) -> None:
+    """Raises InvalidOperator for one that is guessed first."""
+    if mistake := passwords.mistake(password, username):
+        raise InvalidOperator(f"The password {mistake}.")
 
 
 @transactions.transaction

@@ -40,6 +40,7 @@ READS = {
     "wallet list": "",
     "operator list": "",
     "doctor": "",
+    "secrets rotate-keys": "",  # it writes only where an older key has sealed something
     "balance verify": "",
     "balance verify --repair": "",
 }
@@ -55,6 +56,8 @@ WRITES = {  # each with what it is given on standard input
     "wallet pause 1": "",
     "wallet resume 1": "",
     "operator add anna --password-stdin": "correct horse battery\n",
+    "operator password anna --password-stdin": "correct horse battery\n",
+    "operator disable anna": "",
     "deliver --once": "",
 }
 FOR_THE_SYSTEM = {"db upgrade": "", "deliver": ""}

@@ -60,7 +60,7 @@ def test_one_command_makes_settings_tables_and_an_admin(tmp_path: Path, url: str
     assert not any(value in made.stdout for name, value in values.items() if "KEY" in name and value)
 
     settings = {name: value for name, value in values.items() if value}
-    assert flask("operator", "list", **settings).stdout == "boss\tadmin\n"
+    assert flask("operator", "list", **settings).stdout == "boss\tadmin\tactive\n"
     doctor = flask("doctor", **settings).stdout
     assert "ok   schema: current" in doctor
     assert "BAD  wallets" in doctor, "no demonstration rows"
