@@ -5,13 +5,27 @@ from __future__ import annotations
 import json
 import sys
 from datetime import timedelta
+from typing import Any
 
 import click
 
 from cerber import signing, timestamps
 from cerber.cli.plain import ACTOR, PlainGroup, checked_id, print_json, print_secret, print_table
+from cerber.config import MOST_OPEN
 from cerber.merchants import accounts
 from cerber.merchants.models import MerchantSecret
+from cerber.payments import clearing
+
+NO_NUMBER = {"none": 0, "default": None}
+
+
+def checked_limit(context: click.Context, parameter: click.Parameter, value: Any) -> int | None:
+    """How many payments may be open, as the merchant's row has it."""
+    if value in NO_NUMBER:
+        return NO_NUMBER[value]
+    number: int = click.IntRange(1, MOST_OPEN).convert(value, parameter, context)
+    return number
+
 
 merchant = PlainGroup("merchant", help="Merchants and their secrets.")
 
@@ -77,6 +91,28 @@ def merchant_networks(merch_id: str, networks: tuple[str, ...], off: bool) -> No
         raise click.BadParameter(str(error)) from None
 
 
+@merchant.command("limit")
+@click.argument("merch_id")
+@click.option("--open-payments", required=True, metavar="N|none|default", callback=checked_limit)
+def merchant_limit(merch_id: str, open_payments: int | None) -> None:
+    """Says how many payments of a merchant may be open, in place of CERBER_OPEN_PAYMENTS.
+
+    `none` lifts the cap, that on their sums too; `default` is what the setting says. What is open stays open.
+    """
+    accounts.limit_open(merch_id, open_payments, ACTOR)
+
+
+@merchant.command("cancel-open")
+@click.argument("merch_id")
+def merchant_cancel_open(merch_id: str) -> None:
+    """Cancels a merchant's open payments for which no money has come, each with its webhook.
+
+    To keep it from opening more meanwhile, block it first. May be stopped, and called again.
+    """
+    cancelled, left = clearing.cancel_open(merch_id, ACTOR)
+    print_json({"merch_id": merch_id, "cancelled": cancelled, "still_open": left})
+
+
 @merchant.command("rename")
 @click.argument("merch_id")
 @click.argument("name")
@@ -97,6 +133,7 @@ def merchant_show(merch_id: str) -> None:
             "created_at": timestamps.utc_text(row.created_at, "seconds"),
             "blocked": row.blocked_at is not None,
             "v2_only": row.v2_only,
+            "open_payments": {0: "none", None: "default"}.get(row.most_open, row.most_open),
             "networks": (row.networks or "").split() or None,
             "secrets": [_secret(secret) for secret in secrets],
         }

@@ -11,11 +11,10 @@ from cerber.backups import filling, silence
 from cerber.context import now, settings
 from cerber.db import schema
 from cerber.db.transactions import OUTAGES, read_connection, reading
-from cerber.diagnosis import files, front, sealed
+from cerber.diagnosis import files, front, neighbours, sealed
 from cerber.ledger import folding
-from cerber.payments import verification
+from cerber.payments import pressure, verification
 from cerber.timestamps import age, utc_text
-from cerber.wallets.models import Wallet
 from cerber.webhooks import queries
 from cerber.webhooks.models import Worker
 from cerber.webhooks.worker import claimable, counters, heartbeats
@@ -103,7 +102,7 @@ def diagnose() -> list[Finding]:
         _outbox(snapshot),
         _mistakes(),
         _books(),
-        _wallets(),
+        *(Finding(name, *told) for name, told in neighbours.told(pressure.read()).items()),
         _callbacks(),
         _front(),
         _files(),
@@ -183,14 +182,6 @@ def _books() -> Finding:
     if seconds > DUE_LATE:
         return Finding("books", False, f"{message}, and balances get slow: start `flask deliver`")
     return Finding("books", True, message if waits else "a sample agrees")
-
-
-def _wallets() -> Finding:
-    with reading() as session:
-        active = session.scalar(select(func.count()).select_from(Wallet).where(Wallet.paused_at.is_(None)))
-    if not active:
-        return Finding("wallets", False, "none is active: `flask wallet add NUMBER LINK`")
-    return Finding("wallets", True, f"{active} active")
 
 
 def _callbacks() -> Finding:

@@ -12,12 +12,13 @@ from sqlalchemy.exc import IntegrityError
 
 from cerber import identifiers, signing
 from cerber.audit import trail
+from cerber.config import MOST_OPEN
 from cerber.context import now, vault
 from cerber.db.engines import db
 from cerber.db.transactions import reading, transaction
 from cerber.errors import AlreadyExists, NotFound
 from cerber.merchants import networks
-from cerber.merchants.models import LONGEST_NAME, Merchant, MerchantSecret
+from cerber.merchants.models import LONGEST_NAME, Gate, Merchant, MerchantSecret
 from cerber.signing import SecretKind
 
 
@@ -36,6 +37,7 @@ def add(merch_id: str, name: str, payment_secret: str, balance_secret: str, acto
     db.session.add(merchant)
     try:
         db.session.flush()
+        db.session.add(Gate(merchant_id=merchant.id))
         for kind, secret in ((SecretKind.PAYMENT, payment_secret), (SecretKind.BALANCE, balance_secret)):
             _store(merchant, kind, signing.check_secret(secret))
         db.session.flush()
@@ -100,6 +102,20 @@ def rename(merch_id: str, name: str, actor: str) -> None:
     was, merchant.name = merchant.name, _checked_name(name)
     if name != was:
         trail.note(now(), actor, "merchant_renamed", merch_id=merch_id, name=name, before=was)
+
+
+@transaction
+def limit_open(merch_id: str, most: int | None, actor: str) -> None:
+    """How many payments of a merchant may be open: 0 for any number, None for what CERBER_OPEN_PAYMENTS says.
+
+    Those that are open stay open. Raises NotFound, and ValueError for a number that is none.
+    """
+    if most is not None and not 0 <= most <= MOST_OPEN:
+        raise ValueError(f"a merchant's open payments are limited to 1 to {MOST_OPEN}")
+    merchant = _locked(merch_id)
+    was, merchant.most_open = merchant.most_open, most
+    if most != was:
+        trail.note(now(), actor, "merchant_limited", merch_id=merch_id, open_payments=most, before=was)
 
 
 @transaction

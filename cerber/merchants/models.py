@@ -42,6 +42,16 @@ class Merchant(Base):
     created_at: Mapped[datetime]
 
 
+class Gate(Base):
+    """What is locked while a payment of the merchant is opened, where there is a cap: near it they are counted and
+    opened one after the other. Nobody else locks it, unlike the merchant's row, which all that refers to it shares.
+    """
+
+    __tablename__ = "merchant_gates"
+
+    merchant_id: Mapped[int] = mapped_column(BigId, ForeignKey("merchants.id"), primary_key=True, autoincrement=False)
+
+
 class MerchantSecret(Base):
     """One secret. Slot 0 is the current one, slot 1 the one before it, valid until the overlap ends.
 

@@ -1,4 +1,4 @@
-"""A snapshot of the figures in Prometheus's text format."""
+"""A snapshot of the figures, and of what presses, in Prometheus's text format."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from cerber.payments.pressure import Pressure
 from cerber.webhooks.client.failures import Failure
 from cerber.webhooks.kinds import Kind
 from cerber.webhooks.worker import series
@@ -20,9 +21,10 @@ _ANSWERED = (Failure.status, Failure.redirect)  # their attempts are counted by 
 _OUTCOMES = ("2xx", "3xx", "4xx", "5xx", *(failure.value for failure in Failure if failure not in _ANSWERED))
 
 
-def text(snapshot: Snapshot) -> bytes:
+def text(snapshot: Snapshot, pressure: Pressure) -> bytes:
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Figures(snapshot))
+    registry.register(_Pressure(pressure))
     return generate_latest(registry)
 
 
@@ -53,6 +55,22 @@ class _Figures(Collector):
         if now.heartbeat_age is not None:
             age = "Since the youngest heartbeat of any worker; missing where there was none for a day"
             yield _gauge("cerber_worker_heartbeat_age_seconds", age, now.heartbeat_age)
+
+
+class _Pressure(Collector):
+    def __init__(self, pressure: Pressure) -> None:
+        self._now = pressure
+
+    def collect(self) -> Iterable[Metric]:
+        now = self._now
+        wallets = {"able": now.able, "full": now.wallets - now.able}
+        yield _gauges(
+            "cerber_wallets", "Wallets that are not paused: those that can take a payment, or not", "state", wallets
+        )
+        yield _gauge(
+            "cerber_merchants_near_cap", "Merchants who hold nine tenths of what they may", len(now.pressing)
+        )
+        yield _gauge("cerber_payments_stuck", "Confirming payments that no person touched for 24 h", now.stuck)
 
 
 def _counter(name: str, text: str, label: str, values: Mapping[str, int]) -> Metric:

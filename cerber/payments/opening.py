@@ -6,16 +6,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import and_, bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from cerber.context import now, settings
 from cerber.db.engines import db
 from cerber.db.transactions import read_connection, transaction
-from cerber.errors import NoWalletAvailable, PaymentClosed, PaymentIdReused
-from cerber.payments import entries, wallet_choice
+from cerber.errors import NoWalletAvailable, PaymentClosed, PaymentIdReused, TooManyRequests
+from cerber.merchants.models import Merchant
+from cerber.payments import entries, holdings, wallet_choice
 from cerber.payments.changes import FOREVER, SUM_HELD_AFTER
 from cerber.payments.expiry import expire
+from cerber.payments.holdings import NearCap
 from cerber.payments.models import Payment
 from cerber.payments.states import OPEN, Status, is_due
 from cerber.wallets.models import Wallet
@@ -24,9 +26,11 @@ from cerber.wallets.models import Wallet
 _INSERT = insert(Payment.__table__)  # type: ignore[arg-type]
 _KNOWN = (
     select(Payment.id, Payment.status, Payment.due_at, Payment.sum, Payment.user_wallet, Payment.callback_url)
-    .add_columns(Wallet.link, Wallet.image, Wallet.number)
-    .join(Wallet, Wallet.id == Payment.wallet_id)
-    .where(Payment.merchant_id == bindparam("merchant"), Payment.payment_id == bindparam("id"))
+    .add_columns(Wallet.link, Wallet.image, Wallet.number, Merchant.most_open)
+    .select_from(Merchant)
+    .outerjoin(Payment, and_(Payment.merchant_id == Merchant.id, Payment.payment_id == bindparam("id")))
+    .outerjoin(Wallet, Wallet.id == Payment.wallet_id)
+    .where(Merchant.id == bindparam("merchant"))
 )
 
 
@@ -55,27 +59,23 @@ class Shown:
 def open_payment(merchant_pk: int, opening: Opening) -> Shown:
     """Opens a payment, or finds the open one that an equal request made before.
 
-    Raises PaymentIdReused, PaymentClosed and NoWalletAvailable.
+    Raises PaymentIdReused and PaymentClosed, then TooManyRequests, then NoWalletAvailable.
     """
-    if (shown := _same_open(merchant_pk, opening)) is not None:
-        return shown
+    found = _find(merchant_pk, opening.payment_id)
+    if found.id is not None:
+        return _same_open(found, opening)
     try:
-        return _open(merchant_pk, opening)
-    except (IntegrityError, NoWalletAvailable):
-        # an equal request was faster, and may have filled the wallet
-        if (shown := _same_open(merchant_pk, opening)) is None:
+        return _open_beside_others(merchant_pk, found.most_open, opening)
+    except (IntegrityError, NoWalletAvailable, TooManyRequests):
+        # an equal request was faster, and may have filled the wallet, or reached the merchant's cap
+        found = _find(merchant_pk, opening.payment_id)
+        if found.id is None:
             raise
-        return shown
+        return _same_open(found, opening)
 
 
-def _same_open(merchant_pk: int, opening: Opening) -> Shown | None:
-    """The open payment that an equal request made, or None where the id is new."""
-    payment = _find(merchant_pk, opening.payment_id)
-    if payment is not None and is_due(Status(payment.status), payment.due_at, now()):
-        expire(payment.id)
-        payment = _find(merchant_pk, opening.payment_id)
-    if payment is None:
-        return None
+def _same_open(payment: Any, opening: Opening) -> Shown:
+    """The open payment that an equal request made."""
     asked = (opening.sum, opening.user_wallet, opening.callback_url)
     if (payment.sum, payment.user_wallet, payment.callback_url) != asked:
         raise PaymentIdReused("This payment_id belongs to a payment with other data.", payment.status)
@@ -85,12 +85,29 @@ def _same_open(merchant_pk: int, opening: Opening) -> Shown | None:
 
 
 def _find(merchant_pk: int, payment_id: str) -> Any:
+    """The merchant's payment of this id, expired if it was due. Without one, its own limit in a row of NULLs."""
+    found = _row(merchant_pk, payment_id)
+    if found.id is not None and is_due(Status(found.status), found.due_at, now()):
+        expire(found.id)
+        found = _row(merchant_pk, payment_id)
+    return found
+
+
+def _row(merchant_pk: int, payment_id: str) -> Any:
     with read_connection() as connection:
-        return connection.execute(_KNOWN, {"merchant": merchant_pk, "id": payment_id}).first()
+        return connection.execute(_KNOWN, {"merchant": merchant_pk, "id": payment_id}).one()
+
+
+def _open_beside_others(merchant_pk: int, own_limit: int | None, opening: Opening) -> Shown:
+    try:
+        return _open(merchant_pk, own_limit, opening, alone=False)
+    except NearCap:
+        return _open(merchant_pk, own_limit, opening, alone=True)
 
 
 @transaction
-def _open(merchant_pk: int, opening: Opening) -> Shown:
+def _open(merchant_pk: int, own_limit: int | None, opening: Opening, *, alone: bool) -> Shown:
+    holdings.admit(merchant_pk, own_limit, opening.sum, alone=alone)
     at = now()
     wallet = wallet_choice.take(opening.sum)
     ttl = settings().payment_ttl

@@ -13,7 +13,6 @@ from typing import Any
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
-    Date,
     Integer,
     Select,
     bindparam,
@@ -29,7 +28,7 @@ from cerber.db.engines import db, skips_locked
 from cerber.db.tables import UTCDateTime
 from cerber.errors import NoWalletAvailable, Overtaken
 from cerber.payments.models import Payment
-from cerber.wallets.counters import local_day
+from cerber.wallets.counters import RECEIVED_TODAY, local_day
 from cerber.wallets.models import Wallet
 
 LOOKED_AT = 50  # wallets, the best: if others hold all of these, one of them is waited for
@@ -54,7 +53,7 @@ def take(payment_sum: int) -> Taken:
     row = _at_once(payment_sum) or _waited_for(payment_sum)
     if row is None:
         raise NoWalletAvailable("No wallet can take this payment now. Try again later.")
-    values = _asked(payment_sum) | {"wallet_pk": row.id, "may_share": row.shared}
+    values = asked(payment_sum) | {"wallet_pk": row.id, "may_share": row.shared}
     if not db.session.connection().execute(_TAKE, values).rowcount:
         raise Overtaken("Others took the wallets faster. Nothing was changed; try again.")
     return Taken(row.id, row.link, row.image, row.number)
@@ -64,24 +63,24 @@ def _at_once(payment_sum: int) -> Any:
     """The best wallet that nobody holds, locked; none where a better kind of them is held by others."""
     if not skips_locked(db.engine):
         return None
-    return db.session.connection().execute(_UNLOCKED, _asked(payment_sum)).first()
+    return db.session.connection().execute(_UNLOCKED, asked(payment_sum)).first()
 
 
 def _waited_for(payment_sum: int) -> Any:
     """The best wallet of all; the wait for whoever holds it may go on past midnight, or past other payments' time."""
-    row = db.session.connection().execute(_BEST, _asked(payment_sum)).first()
+    row = db.session.connection().execute(_BEST, asked(payment_sum)).first()
     if row is not None and db.engine.dialect.name != "sqlite":
         db.session.connection().execute(_LOCK, {"wallet_pk": row.id})
     return row
 
 
-def _asked(payment_sum: int) -> dict[str, Any]:
+def asked(payment_sum: int) -> dict[str, Any]:
+    """The parameters of what is asked here of wallets, now."""
     at = now()
     return {"payment_sum": payment_sum, "at": at, "today": local_day(at)}
 
 
 _SUM, _AT = bindparam("payment_sum", type_=BigInteger), bindparam("at", type_=UTCDateTime)
-_ON_TODAY = case((Wallet.received_on >= bindparam("today", type_=Date), Wallet.received_today), else_=0)
 
 
 _DUE_INDEX = "FORCE INDEX (ix_payments_status_due_at)"
@@ -96,7 +95,7 @@ def _due(columns: Select[*tuple[Any, ...]]) -> Select[*tuple[Any, ...]]:
 
 def _within_limit(due: ColumnElement[int]) -> ColumnElement[bool]:
     expected = Wallet.expected - func.coalesce(due, 0)
-    return or_(Wallet.daily_limit.is_(None), Wallet.daily_limit >= _ON_TODAY + expected + _SUM)
+    return or_(Wallet.daily_limit.is_(None), Wallet.daily_limit >= RECEIVED_TODAY + expected + _SUM)
 
 
 # Summed up once for all wallets: with thousands due, by a worker that was away, a sum for each wallet takes three
@@ -132,6 +131,15 @@ _BEST = (
     .where(*_OPEN_WALLETS)
     .order_by(_SHARED, *_last_used(Wallet))
     .limit(1)
+)
+
+# How many wallets can take a payment.
+ABLE = (
+    select(func.count())
+    .select_from(Wallet)
+    .outerjoin(_ALL_DUE, _ALL_DUE.c.wallet_id == Wallet.id)
+    .where(*_OPEN_WALLETS)
+    .scalar_subquery()
 )
 
 # The wallets are looked up in the order of the ranking, and each only until one is locked: no other is. One that is

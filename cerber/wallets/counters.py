@@ -32,6 +32,9 @@ def local_day(at: datetime) -> date:
     return day_of(at, settings().timezone)
 
 
+# Of a wallet, by the parameter `today`: what it received on the day of the limits.
+RECEIVED_TODAY = case((Wallet.received_on >= bindparam("today", type_=Date), Wallet.received_today), else_=0)
+
 _TODAY, _MORE = bindparam("today", type_=Date), bindparam("more_received", type_=BigInteger)
 _BEGINS = or_(Wallet.received_on.is_(None), Wallet.received_on < _TODAY)
 _RECEIVED = case((_BEGINS, 0), else_=Wallet.received_today) + _MORE

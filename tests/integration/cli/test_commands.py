@@ -37,6 +37,7 @@ AS_FLASK = ("-m", "flask")
 READS = {
     "merchant list": "",
     "merchant show taken": "",
+    "merchant cancel-open taken": "",  # that has none open
     "wallet list": "",
     "operator list": "",
     "doctor": "",
@@ -52,6 +53,7 @@ WRITES = {  # each with what it is given on standard input
     "merchant require-v2 taken": "",
     "merchant networks taken 10.0.0.0/8": "",
     "merchant rename taken Shop": "",
+    "merchant limit taken --open-payments 5": "",
     "wallet add 2 https://m10.example/2": "",
     "wallet pause 1": "",
     "wallet resume 1": "",

@@ -24,6 +24,7 @@ URL = "http://127.0.0.1:9/hook"
 MERCHANT = "is the merchant as this process knows it"
 CHANGED = ("the payment, locked", "the ledger's entry", "the wallet's counters", "the payment", "the audit entry")
 TOLD = ("the endpoint", "the webhook")
+CAPPED = ("nobody else opens payments at the cap, on MySQL", "what the merchant holds")
 OPERATOR = "whose session it is"
 HELD = "how many endpoints are held, for the menu"
 
@@ -34,7 +35,7 @@ CALLS: dict[str, tuple[Callable[[Doors], Deed], tuple[str, ...]]] = {
     ),
     "get_wallet": (
         lambda doors: doors.open,
-        (MERCHANT, "is the id in use", "the best wallet", "take it", "the payment", "the ledger's entry"),
+        (MERCHANT, "is the id in use", *CAPPED, "the best wallet", "take it", "the payment", "the ledger's entry"),
     ),
     "get_wallet again": (
         lambda doors: _with_payment(doors, lambda payment_id: doors.get_wallet(payment_id=payment_id)),
