@@ -59,6 +59,7 @@ class Settings:
     balance_callbacks: int
     trusted_proxies: int
     desk_networks: tuple[Network, ...]
+    sqlite_journal: str | None
     on_pythonanywhere: bool
 
 
@@ -86,6 +87,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         balance_callbacks=_read(env, "CERBER_BALANCE_CALLBACKS", _integer(0, 1_000_000), "60"),
         trusted_proxies=_read(env, "CERBER_TRUSTED_PROXIES", _integer(0, 9), "1" if on_pythonanywhere else "0"),
         desk_networks=_read(env, "CERBER_DESK_NETWORKS", _networks, ""),
+        sqlite_journal=_read(env, "CERBER_SQLITE_JOURNAL", _optional(_one_of("wal", "delete")), ""),
         on_pythonanywhere=on_pythonanywhere,
     )
 

@@ -21,6 +21,8 @@ def render(kind: str, thing: Any, autogen: Any) -> str | bool:
 
 
 def run() -> None:
+    with db.engine.connect():
+        pass  # a new SQLite file gets its journal from the app's own engine
     engine = create_engine(db.engine.url)
     keep_from_others(engine)
     with engine.connect() as connection:

@@ -49,7 +49,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         with app.app_context():
             for engine in db.engines.values():
                 hints.teach(engine)
-                _prepare_sqlite(engine, networked_disk=settings.on_pythonanywhere)
+                _prepare_sqlite(engine, settings)
             event.listen(db.engine, "begin", _begin_immediate)  # the reading engine has no transactions
     else:
         with app.app_context():
@@ -98,18 +98,23 @@ def keep_from_others(engine: Engine) -> None:
                 os.close(os.open(file, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600))
 
 
-def _prepare_sqlite(engine: Engine, *, networked_disk: bool) -> None:
-    """WAL, but never on a network file system. Both keep what was committed over a power cut."""
-    journal = "DELETE" if networked_disk else "WAL"
+def _prepare_sqlite(engine: Engine, settings: Settings) -> None:
+    """A new file gets WAL, but never on a network file system. Both keep what was committed over a power cut.
+
+    One that is there keeps its journal unless CERBER_SQLITE_JOURNAL says otherwise: a command that is run without the
+    host's own variables must not put a live file on such a disk into WAL, and lock all others out.
+    """
+    by_place = "delete" if settings.on_pythonanywhere else "wal"
     keep_from_others(engine)
 
     @event.listens_for(engine, "connect")
     def configure(connection: Any, record: Any) -> None:
         connection.isolation_level = None  # transactions begin below, not by the driver's guess
-        for pragma in ("foreign_keys=ON", f"journal_mode={journal}", "synchronous=FULL"):
+        is_new = connection.execute("PRAGMA page_count").fetchone() == (0,)
+        if settings.sqlite_journal or is_new:
+            connection.execute(f"PRAGMA journal_mode={settings.sqlite_journal or by_place}")
+        for pragma in ("foreign_keys=ON", "synchronous=FULL", "mmap_size=0"):
             connection.execute(f"PRAGMA {pragma}")
-        if networked_disk:
-            connection.execute("PRAGMA mmap_size=0")
 
 
 def _name_broken_check(context: ExceptionContext) -> None:

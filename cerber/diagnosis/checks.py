@@ -11,7 +11,7 @@ from cerber.backups import filling, silence
 from cerber.context import now, settings
 from cerber.db import schema
 from cerber.db.transactions import OUTAGES, read_connection, reading
-from cerber.diagnosis import files, front, neighbours, sealed
+from cerber.diagnosis import access, files, front, neighbours, sealed
 from cerber.ledger import folding
 from cerber.payments import pressure, verification
 from cerber.timestamps import age, utc_text
@@ -86,16 +86,16 @@ def delivery() -> Delivery:
 
 def diagnose() -> list[Finding]:
     """Everything that `flask doctor` tells, the good too."""
-    state = readiness()
-    if not state.database:
-        return [Finding("database", False, "can't be reached: check CERBER_DATABASE_URL and that the server runs")]
+    if why := access.why_away():
+        return [Finding("database", False, why)]
     findings = [Finding("database", True, "reachable")]
-    if not state.schema:
+    if not schema.is_current():
         return [*findings, _old_schema()]
     findings.append(Finding("schema", True, "current"))
     snapshot = counters.read()
     return [
         *findings,
+        _writing(),
         _durability(),
         _secrets(),
         _worker(snapshot),
@@ -114,6 +114,17 @@ def _old_schema() -> Finding:
         unfinished = filling.is_unfinished(connection)
     what = "half of a copy, which was cut off: run `flask restore` or `flask copy-to` again" if unfinished else None
     return Finding("schema", False, what or "not current: run `flask db upgrade`")
+
+
+def _writing() -> Finding:
+    """Whether a change is taken, and for how long the disk has room where it is ours to look at."""
+    if why := access.why_not_written():
+        return Finding("writing", False, why)
+    megabytes = access.free_megabytes()
+    if megabytes is not None and megabytes < access.LEAST_MEGABYTES:
+        message = f"only {megabytes} MB are free on the database's disk: make room, or no payment can be taken soon"
+        return Finding("writing", False, message)
+    return Finding("writing", True, "works" if megabytes is None else f"works; {megabytes} MB are free")
 
 
 def _durability() -> Finding:

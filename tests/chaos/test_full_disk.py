@@ -218,10 +218,9 @@ def assert_whole(path: Path) -> None:
     ("host", "journal"), [({}, "wal"), ({"PYTHONANYWHERE_DOMAIN": "pythonanywhere.com"}, "delete")]
 )
 def test_what_was_committed_is_on_the_disk_before_anybody_hears_of_it(
-    sqlite_template: Path, tmp_path: Path, host: dict[str, str], journal: str
+    tmp_path: Path, host: dict[str, str], journal: str
 ) -> None:
     """No test can cut the power; this is what SQLite asks for, so that it costs nothing."""
-    shutil.copy(sqlite_template, tmp_path / "test.db")
     app = create_app(ENV | host | {"CERBER_DATABASE_URL": f"sqlite:///{tmp_path / 'test.db'}"})
     with app.app_context():
         assert len(db.engines) == 2
