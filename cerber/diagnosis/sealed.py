@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cryptography.fernet import InvalidToken
-from sqlalchemy import ColumnElement, Table, select, update
+from sqlalchemy import ColumnElement, Table, or_, select, update
 
 from cerber.audit import trail
 from cerber.context import now, vault
@@ -32,8 +32,8 @@ class Sealed:
 
 
 def look() -> Sealed:
-    """Opens every secret there is."""
-    fits = [_fit(sealed) for table, name in _SEALED for _, sealed in _rows(table, name)]
+    """Opens every secret there is; one whose overlap has ended is none any more."""
+    fits = [_fit(sealed) for table, name in _SEALED for _, sealed in _rows(table, name, live=True)]
     return Sealed(len(fits), fits.count(None), fits.count(False))
 
 
@@ -49,7 +49,7 @@ def reseal() -> int:
 
 
 def _reseal_table(table: Table, name: str) -> int:
-    older = [pk for pk, sealed in _rows(table, name) if not _fit(sealed)]
+    older = [pk for pk, sealed in _rows(table, name) if _fit(sealed) is False]
     return sum(_reseal_rows(table, name, older[at : at + AT_ONCE]) for at in range(0, len(older), AT_ONCE))
 
 
@@ -58,7 +58,7 @@ def _reseal_rows(table: Table, name: str, pks: list[int]) -> int:
     """Rows that were changed meanwhile, by a rotation of the merchant's secret, are under the first key already."""
     column: ColumnElement[str] = table.c[name]
     found = db.session.execute(select(table.c.id, column).where(table.c.id.in_(pks)).with_for_update()).all()
-    older = [row for row in found if row[1] is not None and not _fit(row[1])]
+    older = [row for row in found if row[1] is not None and _fit(row[1]) is False]
     for pk, sealed in older:
         fresh = vault().seal(vault().open(sealed))
         db.session.execute(update(table).where(table.c.id == pk, column == sealed).values({name: fresh}))
@@ -67,10 +67,12 @@ def _reseal_rows(table: Table, name: str, pks: list[int]) -> int:
     return len(older)
 
 
-def _rows(table: Table, name: str) -> Iterator[tuple[int, str]]:
+def _rows(table: Table, name: str, *, live: bool = False) -> Iterator[tuple[int, str]]:
+    query = select(table.c.id, table.c[name]).where(table.c[name].is_not(None))
+    if live and "valid_until" in table.c:
+        query = query.where(or_(table.c.valid_until.is_(None), table.c.valid_until > now()))
     with transactions.reading() as session:
-        found = session.execute(select(table.c.id, table.c[name]).where(table.c[name].is_not(None)))
-        yield from ((row[0], row[1]) for row in found)
+        yield from ((row[0], row[1]) for row in session.execute(query))
 
 
 def _fit(sealed: str) -> bool | None:

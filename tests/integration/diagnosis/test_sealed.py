@@ -133,3 +133,22 @@ def test_a_secret_rotated_at_the_same_time_is_kept(
         opened = [vault().open(row.sealed) for row in session.scalars(select(MerchantSecret))]
     assert {given[0], shops[0].payment_secret} <= set(opened)
     assert len(opened) == 11
+
+
+def test_with_the_keys_lost_for_good_new_secrets_bring_everything_back(
+    env: dict[str, str], shops: list[MerchantKeys]
+) -> None:
+    with keyed(env, NEW) as lost:
+        for shop in shops:
+            given = {
+                kind: json.loads(
+                    lost.test_cli_runner()
+                    .invoke(args=["merchant", "rotate", shop.merch_id, kind, "--overlap-hours", "0"])
+                    .stdout
+                )["secret"]
+                for kind in ("payment", "balance")
+            }
+            fresh = MerchantKeys(shop.merch_id, given["payment"], given["balance"])
+            assert serves(lost, fresh, "1") == 200
+        assert doctor(lost) == (True, "10, all of them opened by the first key")
+        assert rotate(lost)[0] == 0
