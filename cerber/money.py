@@ -11,6 +11,11 @@ _TYPED = re.compile(
     r"(?P<whole>[0-9]+|[0-9]{1,3}(?:[\s.,'][0-9]{3})+)(?:[.,](?P<rest>[0-9]{1,2}))?(?:\s?(?:AZN|₼|man|manat)\.?)?",
     re.I,
 )
+_ENTERED = re.compile(
+    r"(?P<whole>[0-9]+|[0-9]{1,3}(?:[ \u00a0\u2009\u202f][0-9]{3})+)(?:[.,](?P<rest>[0-9]{1,2}))?"
+    r"(?:[ \u00a0]?(?:AZN|₼|man\.?|manat))?",
+    re.I,
+)
 _SUM = re.compile(r"(0|[1-9][0-9]{0,7})(?:\.([0-9]{1,2}))?")
 
 
@@ -42,6 +47,18 @@ def read_typed(text: str) -> int | None:
         return parse_sum(f"{whole}.{match['rest'] or '0'}")
     except ValueError:
         return None
+
+
+def entered(text: str) -> int:
+    """A sum that is about to be recorded, as people write it, to qəpik: `12,50`, `1 000`, `12.50 AZN`.
+
+    Blanks alone stand between thousands. What could be two sums is none: `1.000` and `1,000` may mean one manat or a
+    thousand, so nobody's money hangs on our guess (a search may guess: `read_typed`). Raises ValueError, in words.
+    """
+    match = _ENTERED.fullmatch(text.strip())
+    if match is None:
+        raise ValueError("must be an amount in manat such as 500 or 1 250,50, with at most two decimals")
+    return parse_sum(re.sub(r"[^0-9]", "", match["whole"]) + (f".{match['rest']}" if match["rest"] else ""))
 
 
 def text(qepik: int) -> str:

@@ -10,7 +10,7 @@ from flask_bootstrap import Bootstrap5
 from markupsafe import Markup
 
 from cerber.context import settings
-from cerber.dashboard import auth, payments, webhooks  # noqa: F401  # they add their routes to the pages
+from cerber.dashboard import auth, deciding, payments, webhooks  # noqa: F401  # they add their routes to the pages
 from cerber.dashboard.pages import pages
 from cerber.identifiers import visible
 from cerber.ways import Way, way_of

@@ -18,7 +18,11 @@ Form = MultiDict[str, str]
 
 
 class BadForm(ValueError):
-    """Something was filled in that we can't take. The message says what to correct."""
+    """Something was filled in that we can't take. The message says what to correct, `field` where."""
+
+    def __init__(self, message: str, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,21 +39,27 @@ def version(form: Form) -> int | None:
 
 
 def transfer(form: Form) -> Transfer:
-    typed = form.get("sum", "").strip().replace("\u00a0", "")  # as our pages write it
     try:
-        amount = money.parse_sum(typed)
+        amount = money.entered(form.get("sum", ""))
     except ValueError as error:
-        raise BadForm(f"The sum {error}.") from None
-    reference = form.get("reference", "").strip()
-    if len(reference) > LONGEST_REFERENCE or not reference.isprintable():
-        raise BadForm(f"The reference must have at most {LONGEST_REFERENCE} printable characters.")
-    return Transfer(amount, reference or None)
+        raise BadForm(f"The sum {error}.", "sum") from None
+    return Transfer(amount, reference(form))
+
+
+def reference(form: Form) -> str | None:
+    """The number of the operation in m10, where one was filled in."""
+    text = form.get("reference", "").strip()
+    if len(text) > LONGEST_REFERENCE or not text.isprintable():
+        raise BadForm(
+            f"The operation number must have at most {LONGEST_REFERENCE} printable characters.", "reference"
+        )
+    return text or None
 
 
 def reason(form: Form) -> str:
     text = " ".join(form.get("reason", "").split())
     if not 1 <= len(text) <= LONGEST_REASON or not text.isprintable():
-        raise BadForm(f"Say in 1 to {LONGEST_REASON} printable characters why the transfer is voided.")
+        raise BadForm(f"Say in 1 to {LONGEST_REASON} printable characters why the transfer is taken back.", "reason")
     return text
 
 
@@ -58,7 +68,7 @@ def since(form: Form, zone: tzinfo) -> datetime:
     try:
         return timestamps.parse_start(form.get("since", "").strip(), zone)
     except ValueError as error:
-        raise BadForm(f"The time can't be read: {error}.") from None
+        raise BadForm(f"The time can't be read: {error}.", "since") from None
 
 
 def number(args: Form, name: str) -> int | None:

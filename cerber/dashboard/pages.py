@@ -44,6 +44,14 @@ def local_time(moment: datetime) -> str:
     return moment.astimezone(settings().timezone).strftime("%Y-%m-%d %H:%M:%S")
 
 
+@pages.app_template_filter("clock")
+def clock_time(moment: datetime) -> str:
+    """`17:31`, in CERBER_TIMEZONE; with its date where that is not today's."""
+    zone = settings().timezone
+    there = moment.astimezone(zone)
+    return there.strftime("%H:%M" if there.date() == now().astimezone(zone).date() else "%Y-%m-%d %H:%M")
+
+
 @pages.app_template_filter("ago")
 def ago(moment: datetime) -> str:
     """How long ago, in the one or two units that matter."""

@@ -42,9 +42,9 @@ def record_transfer(payment_pk: int, version: int, actor: str, amount: int, refe
     _decide(Event.TRANSFER, payment_pk, version, partial(_apply, actor, amount, reference))
 
 
-def accept(payment_pk: int, version: int, actor: str) -> None:
+def accept(payment_pk: int, version: int, actor: str, reference: str | None = None) -> None:
     """An operator saw all that was missing arrive."""
-    _decide(Event.OPERATOR_ACCEPT, payment_pk, version, partial(_apply, actor, 0, None))
+    _decide(Event.OPERATOR_ACCEPT, payment_pk, version, partial(_apply, actor, 0, reference))
 
 
 def settle(payment_pk: int, version: int, actor: str) -> None:
@@ -109,7 +109,7 @@ def _apply(actor: str, amount: int, reference: str | None, event: Event, payment
     except IntegrityError:
         if reference is None:  # a broken CHECK: a mistake of ours, which no operator can mend
             raise
-        raise ReferenceUsed("This wallet already has a transfer with this reference.") from None
+        raise ReferenceUsed("This wallet already has a transfer with this operation number.") from None
 
 
 def _void(transfer_pk: int, actor: str, reason: str, event: Event, payment: Payment, at: datetime) -> None:

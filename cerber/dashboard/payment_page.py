@@ -1,0 +1,73 @@
+"""The page of one payment: what its state allows, what was typed, and what became of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from flask import abort, g, render_template
+from flask.typing import ResponseReturnValue
+
+from cerber.context import now
+from cerber.dashboard import telling
+from cerber.operators.models import Role
+from cerber.payments import queries, timeline
+from cerber.payments.states import Event, possible
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What stood in a form (`form` is its address), and what is wrong with which of its fields."""
+
+    form: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    mistake: str = ""
+    wrong: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What became of what was sent. `done` is for a button pressed twice: what was meant has happened. `typed` stays
+    only where it surely is not recorded."""
+
+    done: str = ""
+    refused: str = ""
+    unsent: str = ""
+    typed: Typed = Typed()
+
+
+class Actions:
+    """What the payment's state allows whoever looks at it, and with which sums, in qəpik."""
+
+    def __init__(self, found: queries.Details) -> None:
+        payment = found.payment
+        allowed = possible(payment.facts(ever_received=bool(found.transfers)), now())
+        self.missing = payment.sum - payment.received
+        self.accept = Event.OPERATOR_ACCEPT in allowed
+        self.settle = Event.SETTLE in allowed
+        self.cancel = Event.OPERATOR_CANCEL in allowed
+        self.void = Event.VOID in allowed and may_void()
+
+
+def may_void() -> bool:
+    return bool(g.operator.role is Role.ADMIN)
+
+
+def details(pk: int) -> queries.Details:
+    found = queries.details(pk)
+    if found is None:
+        abort(404, "There is no such payment.")
+    return found
+
+
+def show(found: queries.Details, told: Told | None = None, status: int = 200) -> ResponseReturnValue:
+    page = render_template(
+        "payment.html",
+        found=found,
+        actions=Actions(found),
+        told=told or Told(),
+        history=timeline.of(found),
+        last=telling.last(found),
+        by=telling.by,
+    )
+    return page, status
