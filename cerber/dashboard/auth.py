@@ -7,11 +7,11 @@ from flask import Flask, g, make_response, redirect, render_template, request, u
 from flask.typing import ResponseReturnValue
 from flask_login import LoginManager, login_user, logout_user
 
-from cerber.context import now
-from cerber.dashboard import devices, forms, session
+from cerber.dashboard import devices, forms, session, unsent
 from cerber.dashboard.pages import csrf, pages
 from cerber.errors import TooManyLogins, WrongLogin
-from cerber.operators import login
+from cerber.operators import login, sessions
+from cerber.operators.models import Operator
 
 
 def init_app(app: Flask) -> None:
@@ -39,17 +39,35 @@ def _try(target: str) -> ResponseReturnValue:
     except TooManyLogins as error:
         page = render_template("login.html", message=error.message, username=username)
         return page, 429, {"Retry-After": str(error.seconds)}
-    flask.session.clear()  # nothing of the time before the log-in counts after it
-    flask.session.permanent = True
-    login_user(session.SignedIn(operator, now()))
+    _begin(operator)
     answer = make_response(redirect(target, 303))
     devices.remember(answer, device, operator.username)
     return answer
 
 
+def _begin(operator: Operator) -> None:
+    """Nothing of the time before the log-in counts after it, but for what was filled in and not sent."""
+    carried = unsent.carried()
+    flask.session.clear()
+    flask.session.update(carried)
+    flask.session.permanent = True
+    login_user(session.SignedIn(operator, sessions.begin(operator.id)))
+
+
 @pages.post("/logout")
 def logout() -> ResponseReturnValue:
-    login.end_sessions(g.operator.id)
+    """Ends this session alone."""
+    sessions.end(session.token())
+    return _gone()
+
+
+@pages.post("/logout/everywhere")
+def logout_everywhere() -> ResponseReturnValue:
+    sessions.end_all(g.operator.id)
+    return _gone()
+
+
+def _gone() -> ResponseReturnValue:
     logout_user()
     flask.session.clear()
     return redirect(url_for("pages.log_in"), 303)

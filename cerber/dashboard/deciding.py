@@ -10,8 +10,9 @@ from flask.typing import ResponseReturnValue
 
 from cerber import errors, money
 from cerber.dashboard import forms, payment_page, telling
+from cerber.dashboard.forms import Typed
 from cerber.dashboard.pages import PK, actor, pages
-from cerber.dashboard.payment_page import Told, Typed
+from cerber.dashboard.payment_page import Told
 from cerber.payments import decisions
 from cerber.payments.states import Event
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, tzinfo
 from urllib.parse import urlsplit
 
@@ -23,6 +24,16 @@ class BadForm(ValueError):
     def __init__(self, message: str, field: str = "") -> None:
         super().__init__(message)
         self.field = field
+
+
+@dataclass(frozen=True, slots=True)
+class Typed:
+    """What stood in a form (`form` is its address), and what is wrong with which of its fields."""
+
+    form: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    mistake: str = ""
+    wrong: str = ""
 
 
 @dataclass(frozen=True, slots=True)

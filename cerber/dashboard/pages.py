@@ -11,7 +11,7 @@ from flask_wtf.csrf import CSRFProtect
 
 from cerber import money
 from cerber.context import now, settings
-from cerber.dashboard import refusals, session
+from cerber.dashboard import refusals, session, unsent
 from cerber.payments import states
 from cerber.payments.models import Payment
 
@@ -35,7 +35,10 @@ def _wanted() -> str | None:
     if request.method in ("GET", "HEAD"):
         return request.full_path.rstrip("?") if request.path != "/" else None
     flash("Your session has ended, so nothing was changed. Log in, and you are back where you were.", "warning")
-    return refusals.way_back()
+    back = refusals.way_back()
+    if back:  # a form of ours; another site may make a browser send anything
+        unsent.keep(back)
+    return back
 
 
 @pages.app_template_filter("local")

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from flask import abort, g, render_template
 from flask.typing import ResponseReturnValue
 
 from cerber.context import now
 from cerber.dashboard import telling
+from cerber.dashboard.forms import Typed
 from cerber.operators.models import Role
 from cerber.payments import queries, timeline
 from cerber.payments.states import Event, possible
 
-
-@dataclass(frozen=True, slots=True)
-class Typed:
-    """What stood in a form (`form` is its address), and what is wrong with which of its fields."""
-
-    form: str = ""
-    fields: Mapping[str, str] = field(default_factory=dict)
-    mistake: str = ""
-    wrong: str = ""
+NOTHING_TYPED = Typed()
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,7 +25,7 @@ class Told:
     done: str = ""
     refused: str = ""
     unsent: str = ""
-    typed: Typed = Typed()
+    typed: Typed = NOTHING_TYPED
 
 
 class Actions:

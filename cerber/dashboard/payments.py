@@ -6,8 +6,9 @@ from flask import abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from cerber.context import settings
-from cerber.dashboard import forms, payment_page
+from cerber.dashboard import forms, payment_page, telling, unsent
 from cerber.dashboard.pages import PK, pages
+from cerber.dashboard.payment_page import Told
 from cerber.payments import listing, queries
 from cerber.timestamps import parse_end, parse_start
 from cerber.webhooks import queries as webhooks
@@ -33,7 +34,9 @@ def queue_page() -> ResponseReturnValue:
 
 @pages.get(f"/payments/<{PK}:pk>", endpoint="payment_page")
 def show_payment(pk: int) -> ResponseReturnValue:
-    return payment_page.show(payment_page.details(pk))
+    found = payment_page.details(pk)
+    typed = unsent.take(request.path)
+    return payment_page.show(found, Told(unsent=telling.not_recorded(found), typed=typed) if typed else None)
 
 
 def _filters(status: str, merchant: str, q: str, since: str, until: str) -> queries.Filters:

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-
 from flask import g
 from flask_login import UserMixin, current_user
 
-from cerber.context import now
-from cerber.operators import login
+from cerber.operators import sessions
 from cerber.operators.models import Operator
-
-LONGEST = timedelta(days=7)  # since the log-in, however busy the session is
 
 
 class SignedIn(UserMixin):  # type: ignore[misc]  # Flask-Login has no types
-    """An operator with a session, since a time. The session names the operator's key too: a new key ends all
-    sessions."""
+    """An operator with a session. The cookie names the operator's key too: a new key ends all sessions."""
 
-    def __init__(self, operator: Operator, since: datetime) -> None:
-        self.operator = operator
-        self._since = since
+    def __init__(self, operator: Operator, token: str) -> None:
+        self.operator, self.token = operator, token
 
     def get_id(self) -> str:
-        return f"{self.operator.id}:{self.operator.session_key}:{int(self._since.timestamp())}"
+        return f"{self.operator.id}:{self.operator.session_key}:{self.token}"
 
 
 def load(session_id: str) -> SignedIn | None:
-    """Whose session this is; None where it was ended or is too old."""
-    number, _, rest = session_id.partition(":")
-    key, _, seconds = rest.partition(":")
-    since = datetime.fromtimestamp(int(seconds or "0"), UTC)  # "0": made before sessions had an end
-    operator = login.find(int(number), key) if now() - since < LONGEST else None
-    return SignedIn(operator, since) if operator else None
+    number, key, token, *_ = [*session_id.split(":"), "", ""]
+    operator = sessions.find(int(number), key, token)
+    return SignedIn(operator, token) if operator else None
+
+
+def token() -> str:
+    """That of the session in which it is asked."""
+    return str(current_user.token)
 
 
 def operator() -> Operator | None:

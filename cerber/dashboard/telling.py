@@ -22,6 +22,7 @@ YOU = "You"
 THE_SHOP = "The shop"
 NOBODY = "The clock"
 ONCE = "It is recorded once; pressing again changed nothing."
+UNSENT = "Your session had ended. What you filled in is here again, and counts when you press the button once more."
 CHANGED = "This payment has changed since the page was shown."
 
 
@@ -65,6 +66,11 @@ def conflict(found: Details, version: int, event: Event) -> str | None:
     if all(_only_said_paid(one, event) for one in since):
         return None
     return " ".join([CHANGED, *map(sentence, since)])
+
+
+def not_recorded(found: Details) -> str:
+    """For a form that was sent after its session had ended."""
+    return " ".join(filter(None, [UNSENT, last(found)]))
 
 
 def last(found: Details) -> str:

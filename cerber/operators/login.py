@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hmac
-import secrets
 from datetime import datetime
 
 import pyotp
@@ -47,26 +46,6 @@ def _try(attempt: Attempt, password: str, totp: str) -> Operator:
         attempts.failed(key, attempt)
         raise WrongLogin("The username, the password or the code is wrong.")
     attempts.succeeded(key)
-    return operator
-
-
-@transactions.transaction
-def end_sessions(operator_id: int) -> None:
-    """Logs the operator out everywhere: a cookie that somebody kept opens nothing any more."""
-    renewed = update(Operator).where(Operator.id == operator_id).values(session_key=secrets.token_hex(16))
-    db.session.execute(renewed, execution_options=transactions.NO_SYNC)
-
-
-def find(operator_id: int, session_key: str) -> Operator | None:
-    """Whose session this is; None where the operator is gone or disabled, or the sessions were ended."""
-    with transactions.reading() as session:
-        operator = session.get(Operator, operator_id)
-    if (
-        operator is None
-        or operator.disabled_at
-        or not hmac.compare_digest(operator.session_key.encode(), session_key.encode())
-    ):
-        return None
     return operator
 
 

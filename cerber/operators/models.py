@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import BigInteger, CheckConstraint, Index, String
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from cerber.db.tables import MYSQL_TABLE, Base, BigId, one_of
@@ -33,6 +33,18 @@ class Operator(Base):
     session_key: Mapped[str] = mapped_column(String(32))
     disabled_at: Mapped[datetime | None]
     created_at: Mapped[datetime]
+
+
+class OperatorSession(Base):
+    """A log-in that has not ended yet. `token` is what its cookie names."""
+
+    __tablename__ = "operator_sessions"
+    __table_args__ = (Index("ix_operator_sessions_operator_id", "operator_id"), MYSQL_TABLE)
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    operator_id: Mapped[int] = mapped_column(BigId, ForeignKey("operators.id", ondelete="CASCADE"))
+    token: Mapped[str] = mapped_column(String(32), unique=True)
+    began_at: Mapped[datetime]
 
 
 class FailedLogin(Base):

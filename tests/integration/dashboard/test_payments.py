@@ -187,11 +187,23 @@ def test_the_cookie_is_secure_over_https(stranger: Browser) -> None:
     assert "Secure" in answer.headers["Set-Cookie"]
 
 
-def test_a_log_out_ends_every_session_of_the_operator(anna: Browser, app: Flask) -> None:
-    kept = Browser(app.test_client())
-    assert kept.log_in("anna").status_code == 303
-    assert anna.post("/logout").status_code == 303
+def test_a_log_out_ends_this_session_alone_and_a_kept_cookie_opens_nothing(anna: Browser, app: Flask) -> None:
+    elsewhere, kept = Browser(app.test_client()), Browser(app.test_client())
+    assert elsewhere.log_in("anna").status_code == 303
+    cookie = anna.client.get_cookie("cerber")
+    assert cookie
+    assert anna.post("/logout").location == "/login"
+    kept.client.set_cookie("cerber", cookie.value)
     assert kept.client.get("/payments/").status_code == 303
+    assert elsewhere.client.get("/payments/").status_code == 200
+
+
+def test_all_my_sessions_end_by_a_button_of_its_own(anna: Browser, chief: Browser, app: Flask) -> None:
+    elsewhere = Browser(app.test_client())
+    assert elsewhere.log_in("anna").status_code == 303
+    assert "End all my sessions" in anna.client.get("/payments/").text
+    assert anna.post("/logout/everywhere").location == "/login"
+    assert [browser.client.get("/payments/").status_code for browser in (anna, elsewhere, chief)] == [303, 303, 200]
 
 
 def test_a_log_in_leads_back_to_the_page_asked_for(stranger: Browser) -> None:

@@ -15,7 +15,7 @@ from cerber.context import vault
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.errors import CerberError, WrongLogin
-from cerber.operators import login, managing, staff
+from cerber.operators import login, managing, sessions, staff
 from cerber.operators.models import Operator
 
 PASSWORD, ANOTHER = "correct horse battery", "staple of another kind"
@@ -43,15 +43,16 @@ def lets_in(app: Flask, username: str, password: str = PASSWORD, code: str = "")
     return True
 
 
-def session_of(app: Flask, username: str) -> tuple[int, str]:
-    with app.app_context(), reading() as session:
-        operator = session.scalars(select(Operator).filter_by(username=username)).one()
-        return operator.id, operator.session_key
-
-
-def is_open(app: Flask, session: tuple[int, str]) -> bool:
+def session_of(app: Flask, username: str) -> tuple[int, str, str]:
     with app.app_context():
-        return login.find(*session) is not None
+        with reading() as session:
+            operator = session.scalars(select(Operator).filter_by(username=username)).one()
+        return operator.id, operator.session_key, sessions.begin(operator.id)
+
+
+def is_open(app: Flask, session: tuple[int, str, str]) -> bool:
+    with app.app_context():
+        return sessions.find(*session) is not None
 
 
 def test_a_lost_password_is_set_anew_and_ends_all_sessions(app: Flask) -> None:
