@@ -79,19 +79,25 @@ def command(factory: Factory) -> click.Command:
         Over an existing file it changes nothing and exits 1.
         """
         _refuse_existing(env_file)
-        values = {
-            "CERBER_MODE": mode,
-            "CERBER_DATABASE_URL": database_url,
-            "CERBER_BASE_URL": base_url,
-            "CERBER_TIMEZONE": timezone,
-            "CERBER_SECRET_KEY": secrets.token_urlsafe(32),
-            "CERBER_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
-        }
+        values = _fresh(mode, database_url, base_url, timezone)
         password = piped_or_asked(piped=password_stdin)
-        _set_up(env_file, {name: value for name, value in values.items() if value}, factory, admin, password)
+        _set_up(env_file, values, factory, admin, password)
         click.echo(NEXT.format(file=env_file, admin=admin))
 
     return init
+
+
+def _fresh(mode: str, database_url: str, base_url: str, timezone: str) -> dict[str, str]:
+    """The settings as they were told, where they were, with keys that nobody else has."""
+    values = {
+        "CERBER_MODE": mode,
+        "CERBER_DATABASE_URL": database_url,
+        "CERBER_BASE_URL": base_url,
+        "CERBER_TIMEZONE": timezone,
+        "CERBER_SECRET_KEY": secrets.token_urlsafe(32),
+        "CERBER_ENCRYPTION_KEYS": Fernet.generate_key().decode(),
+    }
+    return {name: value for name, value in values.items() if value}
 
 
 def _asked(question: str, default: str | None = None) -> Callable[[click.Context, click.Parameter, str | None], str]:

@@ -16,7 +16,7 @@ from cerber.cli.plain import ACTOR, PlainCommand, PlainGroup, print_json, say
 from cerber.context import settings
 from cerber.ledger import folding
 from cerber.payments import expiry
-from cerber.webhooks import resending
+from cerber.webhooks import resending, selection
 
 webhook = PlainGroup("webhook", help="Webhooks on their way to merchants.")
 
@@ -39,10 +39,10 @@ def webhook_resend(
     if until is not None and until < since:
         raise click.UsageError("--until is before --since")
     try:
-        target = resending.of_merchant(merch_id, url)
+        target = selection.of_merchant(merch_id, url)
     except ValueError as error:
         raise click.BadParameter(f"--endpoint {error}") from None
-    which = resending.Which(since, until, delivered)
+    which = selection.Which(since, until, delivered)
     done = _with_progress(resending.run(target, which, ACTOR, dry_run=dry_run))
     print_json(
         {

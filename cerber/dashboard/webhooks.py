@@ -13,7 +13,7 @@ from cerber.context import settings
 from cerber.dashboard import forms
 from cerber.dashboard.pages import PK, actor, pages
 from cerber.timestamps import utc_text
-from cerber.webhooks import queries, resending
+from cerber.webhooks import queries, resending, selection
 from cerber.webhooks.kinds import WebhookState
 
 # what one request does at most; the rest is for the command, or for the next request
@@ -52,7 +52,7 @@ def try_endpoint(pk: int) -> ResponseReturnValue:
 @pages.post(f"/endpoints/<{PK}:pk>/resend")
 def resend_of_endpoint(pk: int) -> ResponseReturnValue:
     try:
-        go_on = _send_again(resending.of_endpoint(pk))
+        go_on = _send_again(selection.of_endpoint(pk))
     except errors.NotFound as error:
         abort(404, error.message)
     except forms.BadForm as error:
@@ -69,7 +69,7 @@ def webhooks_page() -> ResponseReturnValue:
 def resend_of_merchant() -> ResponseReturnValue:
     merchant = request.form.get("merchant", "").strip()
     try:
-        go_on = _send_again(resending.of_merchant(merchant))
+        go_on = _send_again(selection.of_merchant(merchant))
     except errors.NotFound as error:
         return _list_webhooks(error.message, 422)
     except forms.BadForm as error:
@@ -99,10 +99,10 @@ def resend(pk: int) -> ResponseReturnValue:
     return redirect(url_for("pages.payment_page", pk=webhook.payment_id), 303)
 
 
-def _send_again(target: resending.Target) -> str | None:
+def _send_again(target: selection.Target) -> str | None:
     """Sends again what the form asks for and says how many; gives from when to go on, where there are more."""
     since = forms.since(request.form, settings().timezone)
-    which = resending.Which(since, delivered=bool(request.form.get("delivered")))
+    which = selection.Which(since, delivered=bool(request.form.get("delivered")))
     done = resending.Progress()
     for done in resending.run(target, which, actor()):
         if done.sent_again >= MOST_SENT or done.seen >= MOST_SEEN:

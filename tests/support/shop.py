@@ -6,20 +6,8 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from cerber import signing
-
-
-@dataclass(frozen=True)
-class Arrival:
-    headers: dict[str, str]
-    body: bytes
-    at: float = field(default_factory=time.monotonic)
-
-    def is_signed_with(self, secret: str) -> bool:
-        return signing.verify(secret, self.body, self.headers["signature"])
+from tests.support.receivers import Arrival, Connection, Receiver
 
 
 class Shop:
@@ -57,6 +45,11 @@ class Shop:
             self._changed.notify_all()
         return status
 
+    def serve(self, connection: Connection) -> None:
+        """The script of its receiver."""
+        while (arrival := connection.arrival()) is not None:
+            connection.answer(self.take(arrival), self.headers, self.answer)
+
     def wait_for(self, count: int, seconds: float = 20) -> list[Arrival]:
         with self._changed:
             enough = self._changed.wait_for(lambda: len(self.arrivals) >= count, seconds)
@@ -68,36 +61,9 @@ class Shop:
 def open_shop(port: int = 0) -> Iterator[tuple[Shop, str]]:
     """The shop and its callback URL."""
     shop = Shop()
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            status = shop.take(Arrival({k.lower(): v for k, v in self.headers.items()}, body))
-            self.send_response(status)
-            for name, value in shop.headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(shop.answer)))
-            self.end_headers()
-            self.wfile.write(shop.answer)
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Whoever was to be answered has gone: a worker that was killed, or that waits no longer."""
-
-    server = Server(("127.0.0.1", port), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
-    thread.start()
+    receiver = Receiver(shop.serve, port=port)
     try:
-        yield shop, f"http://127.0.0.1:{server.server_port}/hook"
+        yield shop, receiver.url
     finally:
         shop.gate.set()
-        server.shutdown()
-        server.server_close()
+        receiver.close()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import ssl
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,10 +16,11 @@ from sqlalchemy import insert
 from cerber.app import create_app
 from cerber.webhooks.models import WebhookAttempt
 from cerber.webhooks.worker import heartbeats
-from tests.receivers import Authority, Connection, Receiver, Script
+from tests.support.authority import Authority
 from tests.support.clock import now
 from tests.support.databases import dispose
 from tests.support.factories import MerchantKeys, open_payment
+from tests.support.receivers import Connection, Receiver, Script
 from tests.support.shop import Shop
 from tests.support.workers import attempts, change, changed_worker, decide, put, webhooks, worker
 
@@ -83,14 +85,16 @@ def test_each_says_when_how_long_and_what_was_sent(
         assert arrived[name] not in attempt.headers
 
 
-def test_each_says_how_it_failed(app: Flask, env: dict[str, str], keys: MerchantKeys, tmp_path: Path) -> None:
-    receivers: dict[str, Receiver] = {}
+@contextmanager
+def failing_receivers(directory: Path) -> Iterator[dict[str, str]]:
+    """A URL for each way in which an attempt fails."""
     urls = {"dns": "http://gone.example/hook"}
     with ExitStack() as stack:
 
-        def listen(outcome: str, script: Script, tls: ssl.SSLContext | None = None) -> None:
-            receivers[outcome] = stack.enter_context(closing(Receiver(script, tls)))
-            urls[outcome] = receivers[outcome].url
+        def listen(outcome: str, script: Script, tls: ssl.SSLContext | None = None) -> Receiver:
+            receiver = stack.enter_context(closing(Receiver(script, tls)))
+            urls[outcome] = receiver.url
+            return receiver
 
         listen("timeout", hang)
         listen("too_slow", drip)
@@ -98,9 +102,13 @@ def test_each_says_how_it_failed(app: Flask, env: dict[str, str], keys: Merchant
         listen("protocol", answering(b"good day\r\n\r\n"))
         listen("302", answering(b"HTTP/1.1 302 Found\r\nLocation: /\r\nContent-Length: 0\r\n\r\n"))
         listen("404", answering(b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\nwhat"))
-        listen("tls", answering(b""), Authority(tmp_path).server("shop.example"))
-        listen("refused", hang)
-        receivers["refused"].close()
+        listen("tls", answering(b""), Authority(directory).server("shop.example"))
+        listen("refused", hang).close()
+        yield urls
+
+
+def test_each_says_how_it_failed(app: Flask, env: dict[str, str], keys: MerchantKeys, tmp_path: Path) -> None:
+    with failing_receivers(tmp_path) as urls:
         for name, url in urls.items():
             put(app, keys, url, name)
         with changed_worker(env | ONE_TRY, CHANGES, "--once") as process:

@@ -15,9 +15,9 @@ from sqlalchemy import delete, func, insert, select, update
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.webhooks.models import Endpoint, Webhook, WebhookAttempt
-from tests.receivers import OK, Connection, Receiver
 from tests.support.clock import now
 from tests.support.factories import MerchantKeys, make_merchant
+from tests.support.receivers import OK, Connection, Receiver
 from tests.support.shop import Shop, open_shop
 from tests.support.workers import change, fill, named, put, states, until, worker
 

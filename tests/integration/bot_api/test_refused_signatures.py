@@ -101,25 +101,30 @@ def crowd(app: Flask, keys: MerchantKeys) -> dict[str, MerchantKeys]:
 
 def refused(crowd: dict[str, MerchantKeys], names: bool) -> list[Request]:
     """All that gets a 401: of calls that name their merchant, or of those that don't."""
+    return _refused_by_name(crowd) if names else _refused_without_a_name(crowd)
+
+
+def _refused_by_name(crowd: dict[str, MerchantKeys]) -> list[Request]:
+    wrong, asked = signing.new_secret(), {"merch_id": "shop-1"}
+    return [
+        *(request("POST", "get_wallet", {"merch_id": name}, secret=wrong) for name in ("shop-1", "nobody")),
+        request("POST", "get_wallet", asked),
+        request("POST", "get_wallet", asked, Signature="x"),
+        request("POST", "get_wallet", {}, secret=wrong),
+        request("POST", "get_wallet", {"merch_id": " x"}, secret=wrong),
+        request("GET", "get_balance", asked, secret=crowd["shop-1"].payment_secret),
+        request("GET", "get_balance", {"merch_id": "nobody"}, secret=crowd["shop-1"].balance_secret),
+        request("POST", "update_status", asked | {"payment_id": "3636363"}, secret=crowd["v2"].payment_secret),
+        *(
+            request("GET", "get_status", {"merch_id": name}, secret=crowd[name].payment_secret)
+            for name in ("blocked", "v2", "elsewhere")
+        ),
+        request("POST", "get_wallet", asked, secret=crowd["shop-1"].payment_secret, **{"Signature-V2": "t=0"}),
+    ]
+
+
+def _refused_without_a_name(crowd: dict[str, MerchantKeys]) -> list[Request]:
     wrong = signing.new_secret()
-    if names:
-        wallets = [request("POST", "get_wallet", {"merch_id": name}, secret=wrong) for name in ("shop-1", "nobody")]
-        asked = {"merch_id": "shop-1"}
-        return [
-            *wallets,
-            request("POST", "get_wallet", asked),
-            request("POST", "get_wallet", asked, Signature="x"),
-            request("POST", "get_wallet", {}, secret=wrong),
-            request("POST", "get_wallet", {"merch_id": " x"}, secret=wrong),
-            request("GET", "get_balance", asked, secret=crowd["shop-1"].payment_secret),
-            request("GET", "get_balance", {"merch_id": "nobody"}, secret=crowd["shop-1"].balance_secret),
-            request("POST", "update_status", asked | {"payment_id": "3636363"}, secret=crowd["v2"].payment_secret),
-            *(
-                request("GET", "get_status", {"merch_id": name}, secret=crowd[name].payment_secret)
-                for name in ("blocked", "v2", "elsewhere")
-            ),
-            request("POST", "get_wallet", asked, secret=crowd["shop-1"].payment_secret, **{"Signature-V2": "t=0"}),
-        ]
     ids = ("3636363", "none", "of-blocked", "of-v2", "of-elsewhere", "", "x" * 65)
     return [
         *(request("POST", "update_status", {"payment_id": one, "status": "accept"}, secret=wrong) for one in ids),
@@ -202,6 +207,15 @@ def test_what_is_kept_of_secrets_is_one_entry_a_merchant(app: Flask, client: Fla
     assert len(ring.order) == 3  # the other's secret, and both of the one that rotates
 
 
+# What is changed of a merchant, and what its next request is answered.
+CHANGES: list[tuple[Any, tuple[Any, ...], dict[str, bool], int]] = [
+    (accounts.set_blocked, ("cli",), {"blocked": True}, 401),
+    (accounts.set_blocked, ("cli",), {"blocked": False}, 200),
+    (accounts.set_networks, (["192.0.2.7"], "cli"), {}, 401),
+    (accounts.set_networks, (["192.0.2.7", "127.0.0.0/8"], "cli"), {}, 200),
+]
+
+
 def test_each_change_holds_in_every_process_from_the_next_request_on(
     env: dict[str, str], app: Flask, keys: MerchantKeys
 ) -> None:
@@ -220,14 +234,9 @@ def test_each_change_holds_in_every_process_from_the_next_request_on(
     for more in ({}, {"merch_id": keys.merch_id}):
         old = keys.payment_secret
         assert status(old, **more) == 200
-        change(accounts.set_blocked, "cli", blocked=True)
-        assert status(old, **more) == 401
-        change(accounts.set_blocked, "cli", blocked=False)
-        assert status(old, **more) == 200
-        change(accounts.set_networks, ["192.0.2.7"], "cli")
-        assert status(old, **more) == 401
-        change(accounts.set_networks, ["192.0.2.7", "127.0.0.0/8"], "cli")
-        assert status(old, **more) == 200
+        for deed, given, options, answer in CHANGES:
+            change(deed, *given, **options)
+            assert status(old, **more) == answer
         change(accounts.set_networks, [], "cli")
         new = change(accounts.rotate, signing.SecretKind.PAYMENT, timedelta(0), "cli").secret
         assert [status(old, **more), status(new, **more)] == [401, 200]

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -31,7 +30,9 @@ from cerber.ledger.models import LedgerEntry, LedgerSum
 from cerber.ledger.periods import WIDTHS
 from cerber.payments import decisions
 from cerber.payments.models import Payment
+from tests.support import bustle
 from tests.support.clock import now
+from tests.support.databases import dispose
 from tests.support.factories import MerchantKeys, call, make_wallet, open_payment
 from tests.support.workers import stop, until, worker
 
@@ -191,38 +192,13 @@ def test_no_moment_shows_more_or_less_than_there_is(app: Flask, keys: MerchantKe
     for _ in range(7):
         make_wallet(app)
     pks = [open_payment(app, keys, payment_id=str(number), sum="5") for number in range(40)]
-    whole = 40 * 5
     over = threading.Event()
-
-    def decide(mine: list[int], rng: random.Random) -> None:
-        for pk in [*mine, *mine]:
-            deed = rng.choice([_transfer, decisions.accept, decisions.cancel, decisions.settle])
-            with app.app_context(), suppress(NotPossible, VersionChanged):
-                with reading() as session:
-                    version = session.scalars(select(Payment.version).filter_by(id=pk)).one()
-                deed(pk, version, "operator:a")
-
-    def fold() -> None:
-        while not over.is_set():
-            with app.app_context():
-                folding.fold_all()
-
-    def read() -> int:
-        reads = 0
-        while not over.is_set():
-            for fields in (
-                {},
-                {"start_date": "2026-11-24T05:59:59.999999Z", "end_date": "2026-11-24T07:00:00.000001Z"},
-            ):
-                assert sum(balance(app, keys, **fields).values()) == whole
-                reads += 1
-        return reads
-
-    with ThreadPoolExecutor(8) as pool:
-        others: list[Future[Any]] = [pool.submit(deed) for deed in (fold, fold, read, read)]
-        deciding = [pool.submit(decide, pks[n::4], random.Random(n)) for n in range(4)]
-        _finish(deciding, others, over)
-    assert min(other.result() for other in others[2:]) > 2
+    deciding = [
+        partial(bustle.decide, app, [*pks[n::4], *pks[n::4]], n, (NotPossible, VersionChanged)) for n in range(4)
+    ]
+    folds, reads = [partial(bustle.fold_until, app, over)] * 2, [partial(_read_until, app, keys, 40 * 5, over)] * 2
+    done = bustle.all_at_once(deciding, [*folds, *reads], over)
+    assert min(done[2:]) > 2
     with app.app_context():
         folding.fold_all(seconds=60)
     assert unfolded(app) == 0
@@ -232,6 +208,17 @@ def test_no_moment_shows_more_or_less_than_there_is(app: Flask, keys: MerchantKe
     assert entered == len(WIDTHS)
     assert received == len(WIDTHS) * sum(row.received for row in rows)
     assert balance(app, keys)["confirm_sum"] * 100 == sum(row.received for row in rows)
+
+
+def _read_until(app: Flask, keys: MerchantKeys, whole: int, over: threading.Event) -> int:
+    """How often the balance was read, and was whole each time."""
+    reads = 0
+    interval = {"start_date": "2026-11-24T05:59:59.999999Z", "end_date": "2026-11-24T07:00:00.000001Z"}
+    while not over.is_set():
+        for fields in ({}, interval):
+            assert sum(balance(app, keys, **fields).values()) == whole
+            reads += 1
+    return reads
 
 
 @pytest.mark.parametrize("database_url", ["mariadb"], indirect=True)  # on SQLite one writes at a time
@@ -246,18 +233,7 @@ def test_sixteen_changes_of_one_merchants_payments_wait_for_no_other(
     with app.app_context():
         for pk in pks[:8]:
             decisions.record_transfer(pk, 1, "operator:a", 1_00)
-    meeting = threading.Barrier(17)
-
-    def post_and_wait(*given: Any, post: Callable[..., None] = posting.post) -> None:
-        post(*given)
-        meeting.wait(20)
-
-    def add_and_wait(*given: Any, add: Callable[..., None] = folding.add) -> None:
-        add(*given)
-        meeting.wait(20)
-
-    monkeypatch.setattr(posting, "post", post_and_wait)
-    monkeypatch.setattr(folding, "add", add_and_wait)
+    _meet_in_the_middle(monkeypatch, threading.Barrier(17))
     other = create_app(env)  # one process has fewer connections than that
 
     def accept(number: int) -> None:
@@ -272,24 +248,22 @@ def test_sixteen_changes_of_one_merchants_payments_wait_for_no_other(
         folded = pool.submit(fold)
         list(pool.map(accept, range(16)))
         assert folded.result() == 24
-    with other.app_context():
-        for engine in db.engines.values():
-            engine.dispose()
+    dispose(other)
     assert balance(app, keys) == {"canceled_sum": 0, "confirm_sum": 16 * 500, "pending_sum": 0}
 
 
-def _transfer(pk: int, version: int, actor: str) -> None:
-    decisions.record_transfer(pk, version, actor, 2_00)
+def _meet_in_the_middle(monkeypatch: pytest.MonkeyPatch, meeting: threading.Barrier) -> None:
+    """Whoever has made an entry, or added entries up, waits there for all others before it commits."""
 
+    def then_wait(deed: Callable[..., None]) -> Callable[..., None]:
+        def done(*given: Any) -> None:
+            deed(*given)
+            meeting.wait(20)
 
-def _finish(deciding: list[Future[None]], others: list[Future[Any]], over: threading.Event) -> None:
-    try:
-        for one in deciding:
-            one.result(60)
-    finally:
-        over.set()
-    for other in others:
-        other.result(60)
+        return done
+
+    monkeypatch.setattr(posting, "post", then_wait(posting.post))
+    monkeypatch.setattr(folding, "add", then_wait(folding.add))
 
 
 def _unbalanced() -> dict[str, int]:

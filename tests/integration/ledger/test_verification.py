@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import random
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import suppress
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from cerber.ledger import folding, posting
 from cerber.payments import books, decisions, mending, verification
 from cerber.payments.models import Payment
 from cerber.payments.verification import Place
+from tests.support import bustle
 from tests.support.factories import MerchantKeys, call, make_merchant, make_wallet, open_payment
 
 HOUR = "2026-11-24T06:00Z"
@@ -234,23 +234,10 @@ def test_nothing_is_found_wrong_nor_spoilt_while_others_write(app: Flask, keys: 
     for _ in range(3):
         make_wallet(app)
     pks = [open_payment(app, keys, payment_id=str(number), sum="5") for number in range(24)]
+    with app.app_context(), reading() as session:
+        first = session.get_one(Payment, pks[0])
+        hour = books.Key(first.merchant_id, 1, first.create_time)
     over = threading.Event()
-
-    def decide(mine: list[int], rng: random.Random) -> None:
-        for pk in [*mine, *mine, *mine]:
-            with app.app_context(), suppress(CerberError):
-                with reading() as session:
-                    version = session.scalars(select(Payment.version).filter_by(id=pk)).one()
-                deed = rng.choice([decisions.accept, decisions.cancel, decisions.settle, transfer])
-                deed(pk, version, "operator:a")
-
-    def transfer(pk: int, version: int, actor: str) -> None:
-        decisions.record_transfer(pk, version, actor, 2_00)
-
-    def fold() -> None:
-        while not over.is_set():
-            with app.app_context():
-                folding.fold_all()
 
     def verify_and_mend() -> int:
         """Mends parts that are well, as if they weren't."""
@@ -264,19 +251,9 @@ def test_nothing_is_found_wrong_nor_spoilt_while_others_write(app: Flask, keys: 
             walks += 1
         return walks
 
-    with app.app_context(), reading() as session:
-        first = session.get_one(Payment, pks[0])
-        hour = books.Key(first.merchant_id, 1, first.create_time)
-    with ThreadPoolExecutor(5) as pool:
-        others: list[Future[Any]] = [pool.submit(deed) for deed in (fold, verify_and_mend)]
-        try:
-            for done in [pool.submit(decide, pks[n::3], random.Random(n)) for n in range(3)]:
-                done.result(60)
-        finally:
-            over.set()
-        for other in others:
-            other.result(60)
-    assert others[1].result() > 0
+    deciding = [partial(bustle.decide, app, pks[n::3] * 3, n, (CerberError,)) for n in range(3)]
+    _, walks = bustle.all_at_once(deciding, [partial(bustle.fold_until, app, over), verify_and_mend], over)
+    assert walks > 0
     assert verify(app) == (0, ["all is well"])
 
 

@@ -359,24 +359,14 @@ def test_readers_who_poll_while_many_write_miss_nothing(app: Flask, keys: Mercha
     cancelled(app, keys, "old")
     age(app)
     pks = [open_payment(app, keys, payment_id=str(number)) for number in range(40)]
-    ended, seen = threading.Event(), []
+    ended, seen = threading.Event(), list[str]()
 
     def write(mine: list[int]) -> None:
         with app.app_context():
             for pk in mine:
                 decisions.cancel(pk, 1, "operator:a")
 
-    def read() -> None:
-        client, cursor = app.test_client(), None
-        while True:
-            last = ended.is_set()
-            answer = get_events(client, keys, after=cursor).json
-            seen.extend(e["webhook-id"] for e in answer["events"])
-            cursor = answer["cursor"]
-            if last and not answer["events"]:
-                return
-
-    reader = threading.Thread(target=read)
+    reader = threading.Thread(target=_read_until, args=(app, keys, ended, seen))
     writers = [threading.Thread(target=write, args=(pks[n::4],)) for n in range(4)]
     for thread in (reader, *writers):
         thread.start()
@@ -387,6 +377,18 @@ def test_readers_who_poll_while_many_write_miss_nothing(app: Flask, keys: Mercha
     reader.join(60)
     assert seen == [row.event_id for row in rows(app)]
     assert len(seen) == 41
+
+
+def _read_until(app: Flask, keys: MerchantKeys, ended: threading.Event, seen: list[str]) -> None:
+    """Reads on, and once more when all is written, until nothing is left."""
+    client, cursor = app.test_client(), None
+    while True:
+        last = ended.is_set()
+        answer = get_events(client, keys, after=cursor).json
+        seen.extend(e["webhook-id"] for e in answer["events"])
+        cursor = answer["cursor"]
+        if last and not answer["events"]:
+            return
 
 
 def test_few_statements_that_neither_scan_nor_sort(app: Flask, client: FlaskClient, keys: MerchantKeys) -> None:

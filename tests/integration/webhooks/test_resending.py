@@ -17,7 +17,7 @@ from cerber.cli import webhooks as commands
 from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.merchants.models import Merchant
-from cerber.webhooks import resending
+from cerber.webhooks import resending, selection
 from cerber.webhooks.models import Breaker, Endpoint, Webhook
 from tests.integration.cli.test_commands import assert_one_line, flask, run
 from tests.support.clock import now
@@ -306,8 +306,8 @@ def test_it_looks_at_nothing_that_is_much_older(app: Flask, endpoint: int, monke
     recent = [{"state": "delivered", "created_at": ago(minutes=100 - number)} for number in range(100)]
     put(app, endpoint, *old, *recent)
     with app.app_context():
-        which = resending.Which(ago(minutes=20), ago(minutes=15), delivered=True)
-        steps = list(resending.run(resending.of_endpoint(endpoint), which, "cli"))
+        which = selection.Which(ago(minutes=20), ago(minutes=15), delivered=True)
+        steps = list(resending.run(selection.of_endpoint(endpoint), which, "cli"))
     assert steps[-1].matched == 6
     assert steps[-1].seen <= 40
 

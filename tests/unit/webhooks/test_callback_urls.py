@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cerber.webhooks.callback_urls import CallbackUrl, canonical_host, parse_callback_url
-from tests.inside import INSIDE_HOSTS
+from tests.support.inside import INSIDE_HOSTS
 
 OWN = ("pay.cerber.example", 443)
 

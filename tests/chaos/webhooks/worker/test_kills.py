@@ -12,11 +12,11 @@ import signal
 import threading
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -33,8 +33,9 @@ from cerber.payments.models import Payment
 from cerber.webhooks.models import Webhook
 from tests.support.databases import ENV, dispose, migrate
 from tests.support.factories import MerchantKeys, get_wallet, make_merchant, make_wallet
-from tests.support.forked_workers import forked_workers
+from tests.support.forked_workers import ForkedWorkers, forked_workers
 from tests.support.mariadb_server import Server, private_server
+from tests.support.receivers import Arrival, Connection, Receiver
 from tests.support.workers import attempts, until, webhooks
 
 KILLS = 200
@@ -51,40 +52,39 @@ CHAOS = {"CERBER_DELIVERY_THREADS": str(THREADS), "CERBER_RETRY_SCHEDULE": "0" +
 
 
 @dataclass(frozen=True)
-class Arrival:
+class Answered:
+    """An arrival, whose it was, and how it was answered."""
+
     event: str
     body: bytes
     headers: dict[str, str]
     worker: int
-    status: int  # that it was answered
-    at: float = field(default_factory=time.monotonic)
+    status: int
+    at: float
 
 
-class Receiver:
+class Servers:
     """One merchant's servers, each of which is an endpoint of its own.
 
     `rough` ones fail now and then, the first of them six times in a row, which trips its breaker; some answers of
     all but the last are slow. `gate` holds answers back while it is cleared.
     """
 
-    def __init__(self, chance: random.Random, *, rough: bool) -> None:
-        self.urls: list[str] = []
-        self.arrivals: list[Arrival] = []
+    def __init__(self, chance: random.Random, count: int, *, rough: bool) -> None:
+        self.arrivals: list[Answered] = []
         self.gate = threading.Event()
         self.gate.set()
         self._chance = chance
         self._rough = rough
-        self._turns: Counter[str] = Counter()
+        self._turns: Counter[int] = Counter()
         self._changed = threading.Condition()
+        self._receivers = [Receiver(partial(self._serve, place)) for place in range(count)]
+        self.urls = [receiver.url for receiver in self._receivers]
 
-    def answer(self, origin: str, headers: dict[str, str], body: bytes) -> tuple[int, float]:
-        """The status, and after how many seconds."""
-        with self._changed:
-            status, pause = self._decide(origin)
-            worker = int(headers["user-agent"].split()[1])
-            self.arrivals.append(Arrival(headers["webhook-id"], body, headers, worker, status))
-            self._changed.notify_all()
-        return status, pause
+    def close(self) -> None:
+        self.gate.set()
+        for receiver in self._receivers:
+            receiver.close()
 
     def wait_for(self, body: bytes, seconds: float) -> None:
         """Until it was sent and answered well."""
@@ -99,52 +99,30 @@ class Receiver:
             enough = len(self.arrivals) + count
             assert self._changed.wait_for(lambda: len(self.arrivals) >= enough, seconds)
 
-    def _decide(self, origin: str) -> tuple[int, float]:
-        self._turns[origin] += 1
-        if not self._rough or origin in self.urls[-1]:
+    def _serve(self, place: int, connection: Connection) -> None:
+        while (arrival := connection.arrival()) is not None:
+            status, pause = self._take(place, arrival)
+            time.sleep(pause)
+            self.gate.wait(30)
+            connection.answer(status)
+
+    def _take(self, place: int, arrival: Arrival) -> tuple[int, float]:
+        """The status, and after how many seconds."""
+        with self._changed:
+            status, pause = self._decide(place)
+            event, worker = arrival.headers["webhook-id"], int(arrival.headers["user-agent"].split()[1])
+            self.arrivals.append(Answered(event, arrival.body, arrival.headers, worker, status, arrival.at))
+            self._changed.notify_all()
+        return status, pause
+
+    def _decide(self, place: int) -> tuple[int, float]:
+        self._turns[place] += 1
+        if not self._rough or place == len(self.urls) - 1:
             return 200, 0.0
         pause = 0.05 if self._chance.random() < 0.3 else 0.0
-        if origin in self.urls[0]:
-            return (500 if self._turns[origin] % 30 >= 24 else 200), pause
+        if place == 0:
+            return (500 if self._turns[place] % 30 >= 24 else 200), pause
         return (500 if self._chance.random() < 0.04 else 200), pause
-
-
-@contextmanager
-def receiving(chance: random.Random, endpoints: int, *, rough: bool) -> Iterator[Receiver]:
-    receiver = Receiver(chance, rough=rough)
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
-            if len(body) < int(self.headers["Content-Length"]):
-                return  # killed while it sent
-            headers = {name.lower(): value for name, value in self.headers.items()}
-            status, pause = receiver.answer(headers["host"], headers, body)
-            time.sleep(pause)
-            receiver.gate.wait(30)
-            self.send_response(status)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *args: object) -> None:
-            pass
-
-    class Doors(ThreadingHTTPServer):
-        daemon_threads = True
-        request_queue_size = 128
-
-        def handle_error(self, request: object, client_address: object) -> None:
-            """Whoever was to be answered was killed."""
-
-    with ExitStack() as open_ones:
-        for _ in range(endpoints):
-            server = open_ones.enter_context(Doors(("127.0.0.1", 0), Handler))
-            receiver.urls.append(f"http://127.0.0.1:{server.server_port}/hook")
-            threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
-            open_ones.callback(server.shutdown)
-        yield receiver
 
 
 class Producer:
@@ -210,7 +188,7 @@ def is_settled(app: Flask) -> bool:
         return not session.scalar(select(exists().where(Webhook.state == "due")))
 
 
-def assert_delivered(app: Flask, keys: MerchantKeys, arrivals: list[Arrival], count: int) -> None:
+def assert_delivered(app: Flask, keys: MerchantKeys, arrivals: list[Answered], count: int) -> None:
     """Each event at least once, byte for byte and signed; no payment's events out of order."""
     bodies = {body: (number, place) for number in range(1, count + 1) for place, body in enumerate(expected(number))}
     assert {one.body for one in arrivals if one.status == 200} == set(bodies)
@@ -227,7 +205,7 @@ def assert_delivered(app: Flask, keys: MerchantKeys, arrivals: list[Arrival], co
             answered[number] = place + 1
 
 
-def assert_recorded(app: Flask, arrivals: list[Arrival]) -> None:
+def assert_recorded(app: Flask, arrivals: list[Answered]) -> None:
     """The outbox and its log tell the same as the receiver."""
     tried = defaultdict(list)
     for attempt in attempts(app):
@@ -243,9 +221,9 @@ def assert_recorded(app: Flask, arrivals: list[Arrival]) -> None:
             assert times <= seen[webhook.event_id, status]
 
 
-def again(arrivals: list[Arrival]) -> list[tuple[Arrival, Arrival]]:
+def again(arrivals: list[Answered]) -> list[tuple[Answered, Answered]]:
     """Those that came again after an answer that said all was well, each with that earlier one."""
-    latest: dict[str, Arrival] = {}
+    latest: dict[str, Answered] = {}
     found = []
     for one in arrivals:
         before = latest.get(one.event)
@@ -255,55 +233,72 @@ def again(arrivals: list[Arrival]) -> list[tuple[Arrival, Arrival]]:
     return found
 
 
-@pytest.mark.timeout(300)
-def test_killed_200_times_workers_deliver_all_in_order_and_twice_only_around_a_kill(
-    app: Flask, env: dict[str, str], tmp_path: Path
-) -> None:
-    seed = random.randrange(2**32)
-    print(f"seed {seed}")  # noqa: T201 - pytest shows it where the test fails
-    chance = random.Random(seed)
-    keys = make_merchant(app)
-    for _ in range(3):
-        make_wallet(app)
-    killed: dict[int, float] = {}
-    with (
-        receiving(random.Random(seed), 6, rough=True) as receiver,
-        forked_workers(env | CHAOS, tmp_path / "log") as workers,
-        ThreadPoolExecutor(1) as threads,
-    ):
-        producer = Producer(app, keys, receiver.urls, pace=0.05)
-        producing = threads.submit(producer.run)
+@contextmanager
+def producing(producer: Producer) -> Iterator[None]:
+    """It makes payments meanwhile, and has finished the last one at the end."""
+    producer.done.clear()
+    with ThreadPoolExecutor(1) as threads:
+        running = threads.submit(producer.run)
         try:
-            alive = [workers.start() for _ in range(WORKERS)]
-            for kills in range(KILLS):
-                if kills % 10 == 0:
-                    receiver.wait_for_more(10)  # however slow the machine is, they get something done
-                threading.Event().wait(chance.expovariate(1 / LIVES))
-                victim = alive.pop(chance.randrange(WORKERS))
-                killed[victim] = time.monotonic()
-                os.kill(victim, signal.SIGKILL)
-                alive.append(workers.start())
+            yield
         finally:
             producer.done.set()
-        producing.result()
-        until(lambda: is_settled(app), SETTLED)
-        ended = workers.ended()
-        log = workers.log
-    arrivals = receiver.arrivals
-    assert ended == dict.fromkeys(killed, -signal.SIGKILL)  # and nobody ended otherwise
-    assert "Traceback" not in log, log
-    assert_delivered(app, keys, arrivals, producer.count)
-    assert_recorded(app, arrivals)
+        running.result()
+
+
+def kill_often(workers: ForkedWorkers, servers: Servers, chance: random.Random) -> dict[int, float]:
+    """Kills workers at random moments, and starts another for each. When each of them was killed."""
+    killed: dict[int, float] = {}
+    alive = [workers.start() for _ in range(WORKERS)]
+    for kills in range(KILLS):
+        if kills % 10 == 0:
+            servers.wait_for_more(10)  # however slow the machine is, they get something done
+        threading.Event().wait(chance.expovariate(1 / LIVES))
+        victim = alive.pop(chance.randrange(WORKERS))
+        killed[victim] = time.monotonic()
+        os.kill(victim, signal.SIGKILL)
+        alive.append(workers.start())
+    return killed
+
+
+def assert_again_only_around_a_kill(arrivals: list[Answered], killed: dict[int, float]) -> None:
     twice = again(arrivals)
     for first, second in twice:
         assert first.worker in killed, "its worker lived, and could have recorded it"
         assert killed[first.worker] <= second.at
         assert second.at - first.at >= LEASE - LAST_SENT
     assert len(twice) <= KILLS * THREADS
+    print(f"{len(arrivals)} arrivals, {len(twice)} of them again")  # noqa: T201
+
+
+@pytest.mark.timeout(300)
+def test_killed_200_times_workers_deliver_all_in_order_and_twice_only_around_a_kill(
+    app: Flask, env: dict[str, str], tmp_path: Path
+) -> None:
+    seed = random.randrange(2**32)
+    print(f"seed {seed}")  # noqa: T201 - pytest shows it where the test fails
+    keys = make_merchant(app)
+    for _ in range(3):
+        make_wallet(app)
+    with (
+        closing(Servers(random.Random(seed), 6, rough=True)) as servers,
+        forked_workers(env | CHAOS, tmp_path / "log") as workers,
+    ):
+        producer = Producer(app, keys, servers.urls, pace=0.05)
+        with producing(producer):
+            killed = kill_often(workers, servers, random.Random(seed))
+        until(lambda: is_settled(app), SETTLED)
+        ended = workers.ended()
+        log = workers.log
+    arrivals = servers.arrivals
+    assert ended == dict.fromkeys(killed, -signal.SIGKILL)  # and nobody ended otherwise
+    assert "Traceback" not in log, log
+    assert_delivered(app, keys, arrivals, producer.count)
+    assert_recorded(app, arrivals)
+    assert_again_only_around_a_kill(arrivals, killed)
     # It was no quiet time: many died who had work, and all that can go wrong did.
     assert len({one.worker for one in arrivals} & set(killed)) >= KILLS / 10
     assert {one.status for one in arrivals} == {200, 500}
-    print(f"{len(arrivals)} arrivals, {len(twice)} of them again")  # noqa: T201
 
 
 @pytest.fixture(scope="module")
@@ -321,6 +316,24 @@ def on_server(server: Server) -> Iterator[Flask]:
     dispose(app)
 
 
+def outage(server: Server, end: Callable[[Server], None], servers: Servers, producer: Producer) -> float:
+    """Ends the server in the middle of deliveries, and starts it again. For how many seconds it was away."""
+    with producing(producer):
+        try:
+            servers.wait_for_more(30)
+            servers.gate.clear()
+            servers.wait_for_more(2)
+            refused, ended_at = producer.refused, time.monotonic()
+            end(server)
+            until(lambda: producer.refused > refused)
+            servers.gate.set()  # the answers come while they can't be recorded
+            until(lambda: producer.refused > refused + 5)
+            server.start()
+            return time.monotonic() - ended_at
+        finally:
+            servers.gate.set()
+
+
 @pytest.mark.timeout(300)
 def test_a_server_restarted_under_load_loses_nothing_and_workers_go_on_within_seconds(
     on_server: Flask, server: Server, tmp_path: Path
@@ -331,36 +344,19 @@ def test_a_server_restarted_under_load_loses_nothing_and_workers_go_on_within_se
         make_wallet(app)
     env = ENV | CHAOS | {"CERBER_DATABASE_URL": server.url}
     with (
-        receiving(random.Random(), 4, rough=False) as receiver,
+        closing(Servers(random.Random(), 4, rough=False)) as servers,
         forked_workers(env, tmp_path / "log") as workers,
-        ThreadPoolExecutor(1) as threads,
     ):
-        producer = Producer(app, keys, receiver.urls, pace=0.02)
+        producer = Producer(app, keys, servers.urls, pace=0.02)
         alive = {workers.start(), workers.start()}
-        longest = 0.0  # outage
+        longest = 0.0
         for end in (Server.stop, Server.kill) * 3:
-            producing = threads.submit(producer.run)
-            try:
-                receiver.wait_for_more(30)
-                receiver.gate.clear()
-                receiver.wait_for_more(2)
-                refused, ended_at = producer.refused, time.monotonic()
-                end(server)
-                until(lambda: producer.refused > refused)  # noqa: B023 - it's called here
-                receiver.gate.set()  # the answers come while they can't be recorded
-                until(lambda: producer.refused > refused + 5)  # noqa: B023
-                server.start()
-                longest = max(longest, time.monotonic() - ended_at)
-            finally:
-                receiver.gate.set()
-                producer.done.set()
-            producing.result()
-            producer.done.clear()
-            receiver.wait_for(expected(producer.make_one(app.test_client()))[0], seconds=15)
+            longest = max(longest, outage(server, end, servers, producer))
+            servers.wait_for(expected(producer.make_one(app.test_client()))[0], seconds=15)
         until(lambda: is_settled(app), SETTLED)
         ended = workers.ended()
         log = workers.log
-    arrivals = receiver.arrivals
+    arrivals = servers.arrivals
     assert ended == {}
     assert {one.worker for one in arrivals} == alive
     assert UNEXPECTED not in log, log  # SQLAlchemy shows a traceback where a connection breaks in a transaction

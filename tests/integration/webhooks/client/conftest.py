@@ -10,7 +10,8 @@ import pytest
 
 from cerber.webhooks.client import Client
 from tests.integration.webhooks.client.kit import BODY, HEADERS, PATIENCE, TOTAL, Listen, Open, Post, Resolver
-from tests.receivers import Authority, Receiver, Script
+from tests.support.authority import Authority
+from tests.support.receivers import Receiver, Script
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cerber.webhooks.client import Attempt, Client
-from tests.receivers import Connection, Receiver, Script
+from tests.support.receivers import Connection, Receiver, Script
 
 BODY = b'{"status": "confirm", "payment_id": "3636363", "confirm_sum": "500"}'
 HEADERS = {"Content-Type": "application/json", "Signature": "ab" * 32}

@@ -11,7 +11,7 @@ import pytest
 from cerber.webhooks.client import Failure
 from cerber.webhooks.client.client import ANSWER_KEPT
 from tests.integration.webhooks.client.kit import Listen, Post, head, raw
-from tests.receivers import OK, answering
+from tests.support.receivers import OK, answering
 
 
 @pytest.mark.parametrize("status", [200, 201, 202, 204, 226, 299])

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from cerber.webhooks.client import Failure
 from tests.integration.webhooks.client.kit import BODY, HEADERS, Listen, Open, Post, Resolver, head, raw
-from tests.receivers import OK, Authority, Connection, answering
+from tests.support.authority import Authority
+from tests.support.receivers import OK, Connection, answering
 
 STARTS = [
     b"",

@@ -6,7 +6,7 @@ import pytest
 
 from cerber.webhooks.client.client import ANSWER_KEPT
 from tests.integration.webhooks.client.kit import BODY, HEADERS, PATIENCE, SLACK, TOTAL, Listen, Open, Post, head, raw
-from tests.receivers import Connection
+from tests.support.receivers import Connection
 
 BODIES = {
     "cut": head("200 OK", "Content-Length: 100") + b"cut",

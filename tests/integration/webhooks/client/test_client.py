@@ -11,7 +11,7 @@ import pytest
 from cerber.config import ROOT
 from cerber.webhooks.client import client as client_module
 from tests.integration.webhooks.client.kit import BODY, HEADERS, Listen, Open, Post, head
-from tests.receivers import OK, answering
+from tests.support.receivers import OK, answering
 
 
 def test_the_request_is_what_was_asked_for(listen: Listen, post: Post) -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from cerber.webhooks.client import Failure
 from tests.integration.webhooks.client.kit import BODY, HEADERS, SLACK, Listen, Open, Resolver
-from tests.receivers import OK, Authority, answering
+from tests.support.authority import Authority
+from tests.support.receivers import OK, answering
 
 
 def test_a_closed_port_refuses(door: Open) -> None:

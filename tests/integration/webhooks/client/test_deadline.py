@@ -11,7 +11,7 @@ import pytest
 
 from cerber.webhooks.client.deadline import Watchdog
 from tests.integration.webhooks.client.kit import BODY, HEADERS, PATIENCE, SLACK, TOTAL, Listen, Open, head
-from tests.receivers import OK, Connection, answering
+from tests.support.receivers import OK, Connection, answering
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 
 from cerber.webhooks.callback_urls import parse_callback_url
 from cerber.webhooks.client import Failure
-from tests.inside import SPELLINGS
 from tests.integration.webhooks.client.kit import BODY, HEADERS, Listen, Open, Resolver
-from tests.receivers import OK, answering
+from tests.support.inside import SPELLINGS
+from tests.support.receivers import OK, answering
 
 INSIDE = """
     127.0.0.1 10.0.0.1 169.254.169.254 168.63.129.16 100.100.100.200 0.0.0.0 ::1 ::ffff:127.0.0.1 64:ff9b::7f00:1

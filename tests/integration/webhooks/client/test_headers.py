@@ -8,7 +8,7 @@ import pytest
 
 from cerber.webhooks.client import Failure
 from tests.integration.webhooks.client.kit import HEADERS, PATIENCE, SLACK, TOTAL, Listen, Open, Post, head, raw
-from tests.receivers import Connection
+from tests.support.receivers import Connection
 
 
 def test_no_answer_in_time_is_a_timeout(listen: Listen, post_hurriedly: Post) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from cerber.webhooks.client import Failure, connections, pools
 from tests.integration.webhooks.client.kit import BODY, HEADERS, PATIENCE, Listen, Open, Post, Resolver, head, raw
-from tests.receivers import OK, Connection, Script, answering
+from tests.support.receivers import OK, Connection, Script, answering
 
 
 def test_a_connection_is_reused(listen: Listen, post: Post) -> None:

@@ -10,7 +10,8 @@ import pytest
 
 from cerber.webhooks.client import Client, Failure
 from tests.integration.webhooks.client.kit import BODY, HEADERS, SLACK, TOTAL, Listen, Open, Resolver, head, raw
-from tests.receivers import OK, Authority, Connection, Script, answering
+from tests.support.authority import Authority
+from tests.support.receivers import OK, Connection, Script, answering
 
 
 def proxy_script(tunnel: bytes = b"HTTP/1.1 200 Connected\r\n\r\n", tls: Any = None) -> Script:

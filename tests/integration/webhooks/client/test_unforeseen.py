@@ -13,7 +13,7 @@ from cerber.webhooks.client import client
 from cerber.webhooks.client.answers import Answer
 from cerber.webhooks.client.deadline import Watchdog
 from tests.integration.webhooks.client.kit import BODY, HEADERS, PATIENCE, Listen, Open
-from tests.receivers import OK, Connection, Script
+from tests.support.receivers import OK, Connection, Script
 
 
 class Unforeseen(Exception):

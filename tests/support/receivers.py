@@ -1,24 +1,32 @@
-"""Receivers of webhooks for tests: real sockets on 127.0.0.1 that do whatever a script tells them."""
+"""The receiver of webhooks for tests: a real socket on 127.0.0.1 that does whatever a script tells it."""
 
 from __future__ import annotations
 
-import datetime
-import ipaddress
 import re
 import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
+from dataclasses import dataclass, field
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+from cerber import signing
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """A request as a merchant's server reads it. The headers' names are in small letters."""
+
+    headers: dict[str, str]
+    body: bytes
+    at: float = field(default_factory=time.monotonic)
+
+    def is_signed_with(self, secret: str) -> bool:
+        return signing.verify(secret, self.body, self.headers["signature"])
 
 
 class Connection:
@@ -39,8 +47,20 @@ class Connection:
         self.receiver.requests.append(data)
         return data
 
+    def arrival(self) -> Arrival | None:
+        """The next whole request, as it is meant; None where the other side has closed, or was killed half-way."""
+        head, _, body = self.request().partition(b"\r\n\r\n")
+        if not head:
+            return None
+        lines = (line.split(": ", 1) for line in head.decode("latin-1").split("\r\n")[1:])
+        return Arrival({name.lower(): value for name, value in lines}, body)
+
     def send(self, data: bytes) -> None:
         self.sock.sendall(data)
+
+    def answer(self, status: int, headers: Mapping[str, str] | None = None, body: bytes = b"") -> None:
+        lines = [f"HTTP/1.1 {status} as told", *(f"{name}: {value}" for name, value in (headers or {}).items())]
+        self.send("\r\n".join([*lines, f"Content-Length: {len(body)}", "", ""]).encode() + body)
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         self.sock = context.wrap_socket(self.sock, server_side=True)
@@ -75,14 +95,14 @@ Script = Callable[[Connection], None]
 class Receiver:
     """Listens on a port of its own and runs its script for each connection. Counts connections, keeps requests."""
 
-    def __init__(self, script: Script, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(self, script: Script, tls: ssl.SSLContext | None = None, port: int = 0) -> None:
         self.script = script
         self.tls = tls
         self.connections = 0
         self.requests: list[bytes] = []
         self.over = threading.Event()
         self._open: list[Connection] = []
-        self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._listening = socket.create_server(("127.0.0.1", port), backlog=128)
         self.port: int = self._listening.getsockname()[1]
         self.url = f"{'https' if tls else 'http'}://127.0.0.1:{self.port}/hook"
         self._threads = [threading.Thread(target=self._accept)]
@@ -127,68 +147,3 @@ def answering(*answers: bytes) -> Script:
             turn += 1
 
     return script
-
-
-class Authority:
-    """Makes certificates, each in a file with its key. `ca_file` is what its clients are to trust."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self._key = ec.generate_private_key(ec.SECP256R1())
-        self._name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Test authority")])
-        self.ca_file = folder / "ca.pem"
-        self.ca_file.write_bytes(_pem(self._certificate(self._name, self._key, ca=True)))
-
-    def server(self, *names: str, days: int = 1, own: bool = False) -> ssl.SSLContext:
-        """The context of a server that is called so. `days` until it expires; `own`: signed by itself."""
-        key = ec.generate_private_key(ec.SECP256R1())
-        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, names[0])])
-        certificate = self._certificate(name, key, names, days, own=own)
-        file = self._folder / f"{names[0]}.pem"
-        file.write_bytes(_pem(certificate) + _key_pem(key))
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(file)
-        return context
-
-    def _certificate(
-        self,
-        subject: x509.Name,
-        key: ec.EllipticCurvePrivateKey,
-        names: tuple[str, ...] = (),
-        days: int = 1,
-        *,
-        ca: bool = False,
-        own: bool = False,
-    ) -> x509.Certificate:
-        now = datetime.datetime.now(datetime.UTC)
-        return (
-            x509.CertificateBuilder()
-            .subject_name(subject)
-            .issuer_name(subject if own else self._name)
-            .public_key(key.public_key())
-            .serial_number(x509.random_serial_number())
-            .not_valid_before(now - datetime.timedelta(days=30))
-            .not_valid_after(now + datetime.timedelta(days=days))
-            .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
-            .add_extension(
-                x509.SubjectAlternativeName([_general_name(name) for name in names or ("ca",)]), critical=False
-            )
-            .sign(key if own else self._key, hashes.SHA256())
-        )
-
-
-def _general_name(name: str) -> x509.GeneralName:
-    try:
-        return x509.IPAddress(ipaddress.ip_address(name))
-    except ValueError:
-        return x509.DNSName(name)
-
-
-def _pem(certificate: x509.Certificate) -> bytes:
-    return certificate.public_bytes(serialization.Encoding.PEM)
-
-
-def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    return key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
