@@ -76,7 +76,7 @@ def start(host: str, port: str) -> dict[str, subprocess.Popen[bytes]]:
 
 
 def address(host: str, port: str) -> str:
-    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # nosec B104 - nothing is bound: it asks there
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # nothing is bound: it asks there  # nosec B104
     return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"
 
 

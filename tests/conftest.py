@@ -11,6 +11,7 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 from cerber.app import create_app
+from cerber.config import ROOT
 from tests.support.clock import Clock
 from tests.support.databases import ENV, MYSQL, dispose, empty, empty_database, migrate, missing
 from tests.support.factories import MerchantKeys, make_merchant, make_wallet
@@ -20,6 +21,19 @@ from tests.support.templates import COMPILED
 # Where they were before: for files that still look for them here.
 __all__ = ["ENV", "MYSQL", "_dispose", "_empty", "_migrate", "missing"]
 _dispose, _empty, _migrate = dispose, empty, migrate
+
+
+LONGEST = ["chaos", "worker", "browser"]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest first, then the files with something slow in them."""
+
+    def rank(item: pytest.Item) -> int:
+        kind = item.path.relative_to(ROOT / "tests").parts[0]
+        return LONGEST.index(kind) if kind in LONGEST else len(LONGEST) + (item.get_closest_marker("slow") is None)
+
+    items.sort(key=rank)
 
 
 @pytest.fixture(scope="session")

@@ -21,7 +21,10 @@ USELESS = "It is of no use without the CERBER_ENCRYPTION_KEYS of .env: keep thos
 
 def commands(factory: Factory) -> tuple[click.Command, ...]:
     """`backup`, `restore` and `copy-to`. `factory` makes the app of another database."""
+    return backup, _restore(factory), _copy_to(factory)
 
+
+def _restore(factory: Factory) -> click.Command:
     @click.command("restore", cls=PlainCommand)
     @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
     @click.option("--force", is_flag=True, help="Over live data, of which a backup is made first.")
@@ -46,6 +49,10 @@ def commands(factory: Factory) -> tuple[click.Command, ...]:
                 f"{shut} secrets can't be opened: put the CERBER_ENCRYPTION_KEYS of this backup's gateway into .env."
             )
 
+    return restore
+
+
+def _copy_to(factory: Factory) -> click.Command:
     @click.command("copy-to", cls=PlainCommand)
     @click.argument("url")
     @with_appcontext
@@ -58,7 +65,7 @@ def commands(factory: Factory) -> tuple[click.Command, ...]:
             "database delivers nothing any more; `flask deliver --go-on` would have it do so again."
         )
 
-    return backup, restore, copy_to
+    return copy_to
 
 
 @click.command("backup", cls=PlainCommand)

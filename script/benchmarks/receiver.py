@@ -60,7 +60,7 @@ class Receiver:
         return times
 
     def _asked(self, query: str) -> dict[str, Any]:
-        answer: dict[str, Any] = json.load(urllib.request.urlopen(self._report + query))  # nosec B310 - a URL of our own
+        answer: dict[str, Any] = json.load(urllib.request.urlopen(self._report + query))  # a URL of our own  # nosec B310
         return answer
 
 

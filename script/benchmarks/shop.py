@@ -132,7 +132,7 @@ class Shop:
             while made < count:
                 more = min(made, count - made, 100_000)
                 unique = "hex(randomblob(16))" if self._at.kind == "sqlite" else "CONCAT(UUID_SHORT(), '-', id)"
-                copies = f"SELECT {unique}, {names} FROM webhooks LIMIT {more}"  # nosec B608 - names of our own
+                copies = f"SELECT {unique}, {names} FROM webhooks LIMIT {more}"  # names of our own  # nosec B608
                 doubled = f"INSERT INTO webhooks (event_id, {names}) {copies}"
                 db.session.execute(text(doubled))
                 db.session.commit()

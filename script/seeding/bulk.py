@@ -37,14 +37,14 @@ class Bulk:
 
     def _add_to_sqlite(self, name: str, names: Sequence[str], rows: Sequence[Row]) -> None:
         marks = ", ".join("?" * len(names))
-        insert = f"INSERT INTO {name} ({', '.join(names)}) VALUES ({marks})"  # nosec B608 - names of our own
+        insert = f"INSERT INTO {name} ({', '.join(names)}) VALUES ({marks})"  # names of our own  # nosec B608
         self._cursor.executemany(insert, rows)
 
     def _add_to_mysql(self, name: str, names: Sequence[str], rows: Sequence[Row]) -> None:
         """The values as literals: PyMySQL's own way to write many rows takes three times as long."""
         for start in range(0, len(rows), _AT_ONCE):
             values = ", ".join(f"({', '.join(map(_literal, row))})" for row in rows[start : start + _AT_ONCE])
-            insert = f"INSERT INTO {name} ({', '.join(names)}) VALUES {values}"  # nosec B608 - values quoted by PyMySQL
+            insert = f"INSERT INTO {name} ({', '.join(names)}) VALUES {values}"  # values quoted by PyMySQL  # nosec B608
             self._cursor.execute(insert)
 
 

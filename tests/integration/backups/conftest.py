@@ -17,8 +17,7 @@ from cerber.operators import staff
 from cerber.payments import decisions
 from cerber.webhooks.models import Figure, Worker
 from cerber.webhooks.worker import heartbeats
-from tests.conftest import _dispose
-from tests.support.databases import empty_database
+from tests.support.databases import dispose, empty_database
 from tests.support.factories import MerchantKeys, open_payment
 from tests.support.workers import change, decide, worker
 
@@ -56,7 +55,7 @@ def elsewhere(
             url = opened.enter_context(empty_database(kind, tmp_path))
             app = create_app(env | {"CERBER_DATABASE_URL": url})
             app.testing = True
-            opened.callback(_dispose, app)
+            opened.callback(dispose, app)
             return app
 
         yield make

@@ -22,15 +22,15 @@ from cerber.app import create_app
 from cerber.db.engines import db
 from cerber.db.tables import Base
 from cerber.operators import passwords
-from tests.conftest import _dispose
 from tests.support.clock import Clock
+from tests.support.databases import dispose
 from tests.support.doors import TOKEN, Doors
 from tests.support.plans import Plan, Planner
 from tests.support.seeded import Seeded, seeded
 from tests.support.shop import open_shop
 from tests.support.statements import Statement, caught
 
-pytestmark = pytest.mark.timeout(300)  # it seeds for half a minute, and then uses all there is
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]  # it seeds for half a minute, and then uses all there is
 
 HISTORY = ("--payments", "100000", "--merchants", "3", "--days", "365")
 DOORS = ("log_in", "all_calls", "deliver", "all_pages", "all_machines", "doctor", "log_out")
@@ -68,7 +68,7 @@ def app(history: Seeded, clock: Clock) -> Iterator[Flask]:
     app = create_app(history.env | {"CERBER_METRICS_TOKEN": TOKEN}, clock)
     app.testing = True
     yield app
-    _dispose(app)
+    dispose(app)
 
 
 @pytest.fixture(scope="module")

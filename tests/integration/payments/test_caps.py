@@ -19,9 +19,9 @@ from cerber.merchants import accounts
 from cerber.payments import caps, decisions, expiry
 from cerber.payments.models import Payment
 from cerber.wallets import registry
-from tests.conftest import _dispose
 from tests.integration.payments.test_wallet_choice import make_due
 from tests.support.clock import Clock, now
+from tests.support.databases import dispose
 from tests.support.factories import MerchantKeys, call, get_wallet, make_merchant, make_wallet, open_payment
 
 MOST = 8
@@ -248,5 +248,5 @@ class TestTheAttack:
         else:
             free = create_app(env | {"CERBER_OPEN_PAYMENTS": "0"})
             assert self.attack(free.test_client(), attacker, 20) == {200: 20}
-            _dispose(free)
+            dispose(free)
         assert get_wallet(client, other, sum="100").status_code == 503

@@ -102,4 +102,4 @@ def test_a_net_that_a_router_on_the_way_calls_unreachable_is_theirs(
 
 
 def test_ours_are_the_failures_that_tell_nothing_of_the_endpoint() -> None:
-    assert {failure for failure in Failure if failure.ours} == {Failure.own_dns, Failure.own_side}
+    assert {failure for failure in Failure if failure.ours} == {Failure.own_dns, Failure.own_side, Failure.unforeseen}
