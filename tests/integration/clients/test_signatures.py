@@ -63,6 +63,10 @@ def test_webhooks_are_verified_as_the_vectors_say(driver: Driver) -> None:
         assert driver.ask("verify", check="signature", secret=case["secret"], **how), case["name"]
 
 
+MAYBE = '{"status": "maybe", "payment_id": "1"}'
+NO_SUM = '{"status": "confirm", "payment_id": "1"}'
+
+
 def forged() -> dict[str, tuple[dict[str, str], str]]:
     """Headers and bodies. Made when they are needed: they grow old."""
     good = sent(CONFIRMED, SECRET)
@@ -85,14 +89,8 @@ def forged() -> dict[str, tuple[dict[str, str], str]]:
         "no JSON": (sent("paid", SECRET), "paid"),
         "a list": (sent("[]", SECRET), "[]"),
         "a null": (sent("null", SECRET), "null"),
-        "nothing known": (
-            sent('{"status": "maybe", "payment_id": "1"}', SECRET),
-            '{"status": "maybe", "payment_id": "1"}',
-        ),
-        "no sum": (
-            sent('{"status": "confirm", "payment_id": "1"}', SECRET),
-            '{"status": "confirm", "payment_id": "1"}',
-        ),
+        "nothing known": (sent(MAYBE, SECRET), MAYBE),
+        "no sum": (sent(NO_SUM, SECRET), NO_SUM),
         "an empty body": (sent("", SECRET), ""),
     }
 
