@@ -21,8 +21,8 @@ def render(kind: str, thing: Any, autogen: Any) -> str | bool:
 
 
 def run() -> None:
-    with db.engine.connect():
-        pass  # a new SQLite file gets its journal from the app's own engine
+    with db.engine.connect() as first:  # a new SQLite file gets its journal from the app's own engine
+        first.detach()  # it would keep in mind the tables as they are now
     engine = create_engine(db.engine.url)
     keep_from_others(engine)
     with engine.connect() as connection:

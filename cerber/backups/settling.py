@@ -8,7 +8,7 @@ from datetime import datetime
 from sqlalchemy import Connection, delete, func, select, update
 
 from cerber.backups.models import Silence
-from cerber.operators.models import Operator
+from cerber.operators.models import Operator, OperatorSession
 from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Webhook, Worker
 
@@ -18,6 +18,7 @@ def settle(snapshot: Connection, at: datetime, *, deliver: bool) -> int:
     delivered them since, and they wait until somebody sends them again. How many there were."""
     snapshot.execute(delete(Worker))
     snapshot.execute(delete(Silence))
+    snapshot.execute(delete(OperatorSession))
     for pk in snapshot.scalars(select(Operator.id)).all():
         snapshot.execute(update(Operator).where(Operator.id == pk).values(session_key=secrets.token_hex(16)))
     snapshot.execute(update(Webhook).where(Webhook.lease.is_not(None)).values(lease=None, due_at=at, scheduled_at=at))

@@ -18,6 +18,10 @@ def _manat(context: click.Context, parameter: click.Parameter, value: str | None
         raise click.BadParameter(str(error)) from None
 
 
+def _manat_or_none(context: click.Context, parameter: click.Parameter, value: str) -> int | None:
+    return None if value == "none" else _manat(context, parameter, value)
+
+
 @wallet.command("add")
 @click.argument("number", callback=checked_id)
 @click.argument("link")
@@ -43,6 +47,28 @@ def wallet_pause(number: str) -> None:
 def wallet_resume(number: str) -> None:
     """Lets new payments take a wallet again."""
     registry.set_paused(number, ACTOR, paused=False)
+
+
+@wallet.command("limit")
+@click.argument("number")
+@click.argument("limit", metavar="SUM|none", callback=_manat_or_none)
+def wallet_limit(number: str, limit: int | None) -> None:
+    """Sets what a wallet may receive in a day, in manat, for new payments; `none` lifts it."""
+    registry.set_limit(number, limit, ACTOR)
+
+
+@wallet.command("edit")
+@click.argument("number")
+@click.option("--label")
+@click.option("--link", help="For new payments: a payer goes on with the link that was shown.")
+def wallet_edit(number: str, label: str | None, link: str | None) -> None:
+    """Changes a wallet's label or link."""
+    if label is None and link is None:
+        raise click.UsageError("give --label, --link, or both")
+    try:
+        registry.edit(number, ACTOR, label=label, link=link)
+    except ValueError as error:
+        raise click.UsageError(str(error)) from None
 
 
 @wallet.command("list")

@@ -72,6 +72,7 @@ class Payment(Base):
     merchant_id: Mapped[int] = mapped_column(BigId, ForeignKey("merchants.id"))
     payment_id: Mapped[str] = mapped_column(String(64))
     wallet_id: Mapped[int] = mapped_column(BigId, ForeignKey("wallets.id"))
+    link_version: Mapped[int] = mapped_column(default=0, server_default="0")
     user_wallet: Mapped[str] = mapped_column(String(64))
     user_wallet_digits: Mapped[str | None] = mapped_column(String(64), default=_digits)
     sum: Mapped[int] = mapped_column(BigInteger)

@@ -20,13 +20,14 @@ from cerber.payments.expiry import expire
 from cerber.payments.holdings import NearCap
 from cerber.payments.models import Payment
 from cerber.payments.states import OPEN, Status, is_due
-from cerber.wallets.models import Wallet
+from cerber.wallets.models import OldLink, Wallet
 
 # Built once: building a statement costs more than SQLite takes to run it.
 _INSERT = insert(Payment.__table__)  # type: ignore[arg-type]
 _KNOWN = (
     select(Payment.id, Payment.status, Payment.due_at, Payment.sum, Payment.user_wallet, Payment.callback_url)
-    .add_columns(Wallet.link, Wallet.image, Wallet.number, Merchant.most_open)
+    .add_columns(Wallet.id.label("wallet_id"), Wallet.link, Wallet.image, Wallet.number, Merchant.most_open)
+    .add_columns(Payment.link_version, (Payment.link_version != Wallet.link_version).label("link_edited"))
     .select_from(Merchant)
     .outerjoin(Payment, and_(Payment.merchant_id == Merchant.id, Payment.payment_id == bindparam("id")))
     .outerjoin(Wallet, Wallet.id == Payment.wallet_id)
@@ -81,7 +82,16 @@ def _same_open(payment: Any, opening: Opening) -> Shown:
         raise PaymentIdReused("This payment_id belongs to a payment with other data.", payment.status)
     if payment.status not in OPEN:
         raise PaymentClosed("This payment is closed. Use a new payment_id.", payment.status)
-    return Shown(opening.payment_id, payment.link, payment.image, payment.number)
+    link, image = (payment.link, payment.image) if not payment.link_edited else _first_shown(payment)
+    return Shown(opening.payment_id, link, image, payment.number)
+
+
+def _first_shown(payment: Any) -> tuple[str, str]:
+    """The link and its picture as they were when the payment was opened: the answer stays the same."""
+    old = select(OldLink.link, OldLink.image).filter_by(wallet_id=payment.wallet_id, version=payment.link_version)
+    with read_connection() as connection:
+        link, image = connection.execute(old).one()
+    return link, image
 
 
 def _find(merchant_pk: int, payment_id: str) -> Any:
@@ -116,6 +126,7 @@ def _open(merchant_pk: int, own_limit: int | None, opening: Opening, *, alone: b
         "merchant_id": merchant_pk,
         "payment_id": opening.payment_id,
         "wallet_id": wallet.pk,
+        "link_version": wallet.link_version,
         "user_wallet": opening.user_wallet,
         "sum": opening.sum,
         "status": Status.PENDING.value,

@@ -42,6 +42,7 @@ class Taken:
     link: str
     image: str
     number: str
+    link_version: int
 
 
 def take(payment_sum: int) -> Taken:
@@ -56,7 +57,7 @@ def take(payment_sum: int) -> Taken:
     values = asked(payment_sum) | {"wallet_pk": row.id, "may_share": row.shared}
     if not db.session.connection().execute(_TAKE, values).rowcount:
         raise Overtaken("Others took the wallets faster. Nothing was changed; try again.")
-    return Taken(row.id, row.link, row.image, row.number)
+    return Taken(row.id, row.link, row.image, row.number, row.link_version)
 
 
 def _at_once(payment_sum: int) -> Any:
@@ -116,7 +117,7 @@ _SUM_HELD_UNTIL = (
 )
 _SHARED = case((_SUM_HELD_UNTIL > _AT, 1), else_=0).label("shared")
 _OPEN_WALLETS = (Wallet.paused_at.is_(None), _within_limit(_ALL_DUE.c.sum))
-_SHOWN = (Wallet.id, Wallet.link, Wallet.image, Wallet.number)
+_SHOWN = (Wallet.id, Wallet.link, Wallet.image, Wallet.number, Wallet.link_version)
 
 
 def _last_used(wallet: Any) -> tuple[Any, ...]:
