@@ -66,9 +66,8 @@ def doze(seconds: float | None = None) -> None:
 
 def start(host: str, port: str) -> dict[str, subprocess.Popen[bytes]]:
     bind = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-    web = ["gunicorn", "--no-control-socket", "--log-level", "warning", "--workers", "2", "--graceful-timeout", "10"]
-    web += ["--limit-request-line", "8190"]  # a query is signed like a body, and may be long
-    commands = {"web process": [*web, "--bind", bind, "wsgi:app"], "delivery worker": ["flask", "deliver"]}
+    web = ["gunicorn", "--config", "script/gunicorn.conf.py", "--bind", bind, "wsgi:app"]
+    commands = {"web process": web, "delivery worker": ["flask", "deliver"]}
     return {
         name: subprocess.Popen(command, stdin=subprocess.DEVNULL, process_group=0)
         for name, command in commands.items()

@@ -13,6 +13,7 @@ from cerber.db import schema
 from cerber.db.transactions import OUTAGES, read_connection, reading
 from cerber.diagnosis import access, files, front, neighbours, sealed
 from cerber.ledger import folding
+from cerber.operators import attempts
 from cerber.payments import pressure, verification
 from cerber.timestamps import age, utc_text
 from cerber.webhooks import queries
@@ -21,6 +22,8 @@ from cerber.webhooks.worker import claimable, counters, heartbeats
 from cerber.webhooks.worker.counters import Snapshot
 
 DUE_LATE = 300.0  # seconds
+HOUR = timedelta(hours=1)
+MANY_FAILURES = 100  # log-ins in an hour
 TOLD_FOR = timedelta(days=1)
 # what each database must say to keep over a power cut what it committed, and what that is called
 _DURABLE = {
@@ -104,6 +107,7 @@ def diagnose() -> list[Finding]:
         _books(),
         *(Finding(name, *told) for name, told in neighbours.told(pressure.read()).items()),
         _callbacks(),
+        _logins(),
         _front(),
         _files(),
     ]
@@ -200,6 +204,17 @@ def _callbacks() -> Finding:
         message = "CERBER_ALLOW_PRIVATE_CALLBACKS=1 is for development only: unset it"
         return Finding("callbacks", False, message)
     return Finding("callbacks", True, "guarded" if not settings().allow_private_callbacks else "private ones allowed")
+
+
+def _logins() -> Finding:
+    """Whether somebody guesses passwords."""
+    number = attempts.failures(HOUR)
+    message = f"{number} failed in the last hour"
+    if number > MANY_FAILURES:
+        return Finding(
+            "log-ins", False, f"{message}: somebody guesses. CERBER_DESK_NETWORKS keeps the pages to your networks"
+        )
+    return Finding("log-ins", True, message)
 
 
 def _front() -> Finding:

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hmac
+from datetime import timedelta
 
 from flask import Blueprint, Flask, Response, abort, request
 
 from cerber.context import settings
 from cerber.db.transactions import OUTAGES
+from cerber.operators import attempts
 from cerber.payments import pressure
 from cerber.webhooks.worker import counters
+
+HOUR = timedelta(hours=1)
 
 blueprint = Blueprint("metrics", __name__)
 
@@ -26,12 +30,12 @@ def metrics() -> Response:
     if not _is_shown(token):
         return Response("a token is needed\n", 401, {"WWW-Authenticate": "Bearer"}, content_type="text/plain")
     try:
-        snapshot, pressed = counters.read(), pressure.read()
+        snapshot, pressed, failed_logins = counters.read(), pressure.read(), attempts.failures(HOUR)
     except OUTAGES:
         return Response("the database is away\n", 503, content_type="text/plain")
     from cerber.metrics import exposition  # a process that nobody scrapes does without the library
 
-    return Response(exposition.text(snapshot, pressed), content_type=exposition.CONTENT_TYPE)
+    return Response(exposition.text(snapshot, pressed, failed_logins), content_type=exposition.CONTENT_TYPE)
 
 
 def _is_shown(token: str) -> bool:

@@ -21,16 +21,17 @@ _ANSWERED = (Failure.status, Failure.redirect)  # their attempts are counted by 
 _OUTCOMES = ("2xx", "3xx", "4xx", "5xx", *(failure.value for failure in Failure if failure not in _ANSWERED))
 
 
-def text(snapshot: Snapshot, pressure: Pressure) -> bytes:
+def text(snapshot: Snapshot, pressure: Pressure, failed_logins: int) -> bytes:
+    """`failed_logins`: of operators, in the last hour."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Figures(snapshot))
+    registry.register(_Figures(snapshot, failed_logins))
     registry.register(_Pressure(pressure))
     return generate_latest(registry)
 
 
 class _Figures(Collector):
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._now = snapshot
+    def __init__(self, snapshot: Snapshot, failed_logins: int) -> None:
+        self._now, self._failed_logins = snapshot, failed_logins
 
     def collect(self) -> Iterable[Metric]:
         now, totals = self._now, self._now.totals
@@ -52,6 +53,7 @@ class _Figures(Collector):
         )
         yield _gauge("cerber_endpoints_held", "Endpoints whose events are held", now.breakers_held)
         yield _gauge("cerber_workers_alive", "Workers with a heartbeat within the last minute", now.workers_alive)
+        yield _gauge("cerber_failed_logins", "Log-ins of operators that failed in the last hour", self._failed_logins)
         if now.heartbeat_age is not None:
             age = "Since the youngest heartbeat of any worker; missing where there was none for a day"
             yield _gauge("cerber_worker_heartbeat_age_seconds", age, now.heartbeat_age)

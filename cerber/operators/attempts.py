@@ -48,6 +48,13 @@ def check(attempt: Attempt) -> None:
         _check(session, attempt, now())
 
 
+def failures(within: timedelta) -> int:
+    """How many tries failed, or are under way, since so long ago; of the last day at most."""
+    since = FailedLogin.at > now() - within
+    with reading() as session:
+        return session.scalar(select(func.count()).select_from(FailedLogin).where(since)) or 0
+
+
 @transaction
 def begin(attempt: Attempt) -> int:
     """Counts the try as failed before anything is looked at, so that a hundred at once get no more tries than one

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+import re
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +24,7 @@ from cerber.db.transactions import reading
 from cerber.errors import TooManyLogins, WrongLogin
 from cerber.operators import delays, login, passwords
 from cerber.operators.models import FailedLogin, Operator
+from tests.integration.cli.test_commands import doctor
 from tests.integration.dashboard.test_payments import PASSWORD, Browser, anna, chief, people, quick_hashes, stranger
 from tests.support.clock import Clock, now
 
@@ -320,3 +322,26 @@ def test_of_many_guesses_at_once_in_several_processes_the_audit_log_tells_once(
             engine.dispose()
     with app.app_context():
         assert db.session.scalar(select(Operator.username).where(Operator.username == "anna"))
+
+
+def test_doctor_and_metrics_tell_that_somebody_guesses(env: dict[str, str], clock: Clock) -> None:
+    token = "the-token-of-a-scraper"
+    app = create_app(env | {"CERBER_METRICS_TOKEN": token}, clock)
+    client = app.test_client()
+
+    def told() -> tuple[bool, str]:
+        scraped = client.get("/metrics", headers={"Authorization": f"Bearer {token}"}).text
+        (line,) = re.findall(r"^cerber_failed_logins .*$", scraped, re.MULTILINE)
+        return doctor(app)["log-ins"][0], line
+
+    assert told() == (True, "cerber_failed_logins 0.0")
+    with app.app_context():
+        rows = [{"username": f"n{n}", "address": "x", "at": clock() - timedelta(minutes=n)} for n in range(40)]
+        db.session.execute(insert(FailedLogin), rows * 3)
+        db.session.commit()
+    assert told() == (False, "cerber_failed_logins 120.0")
+    clock.stop(clock() + timedelta(minutes=40))
+    assert told() == (True, "cerber_failed_logins 60.0")
+    with app.app_context():
+        for engine in db.engines.values():
+            engine.dispose()

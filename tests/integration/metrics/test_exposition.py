@@ -282,7 +282,7 @@ def test_a_scrape_takes_few_statements_however_much_there_is(app: Flask, keys: M
     with app.app_context():
         event.listen(db.engines["reads"], "before_cursor_execute", lambda *args: statements.append(args[2]))
     assert series(app)["cerber_events_waiting due"] == 10
-    assert len(statements) == 6
+    assert len(statements) == 7
 
 
 def test_a_process_that_nobody_scrapes_does_without_the_library(env: dict[str, str]) -> None:
