@@ -74,7 +74,7 @@ def from_environment(env: Mapping[str, str]) -> Settings:
         allow_private_callbacks=_read(env, "CERBER_ALLOW_PRIVATE_CALLBACKS", _one_of("0", "1"), "0") == "1",
         payment_ttl=_read(env, "CERBER_PAYMENT_TTL", _integer(0, 31_536_000), "3600"),
         timezone=_read(env, "CERBER_TIMEZONE", _zone, "Asia/Baku"),
-        poll_interval=_read(env, "CERBER_POLL_INTERVAL", _seconds, "1"),
+        poll_interval=_read(env, "CERBER_POLL_INTERVAL", _seconds, "0.2"),
         delivery_threads=_read(env, "CERBER_DELIVERY_THREADS", _integer(1, 256), "16"),
         retry_schedule=_read(env, "CERBER_RETRY_SCHEDULE", _schedule, ",".join(map(str, RETRY_SCHEDULE))),
         base_url=_read(env, "CERBER_BASE_URL", _base_url, "") or None,

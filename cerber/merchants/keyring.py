@@ -17,7 +17,7 @@ from flask import current_app
 from sqlalchemy import select
 
 from cerber import signing
-from cerber.context import now, vault
+from cerber.context import vault
 from cerber.db.transactions import read_connection
 from cerber.errors import Unavailable
 from cerber.merchants.models import MerchantSecret
@@ -66,12 +66,12 @@ def rotating(keys: list[Key]) -> bool:
     return len(keys) == 2 and not keys[0].used
 
 
-def webhook_headers(signer: Signer, kind: SecretKind, event_id: str, body: bytes) -> dict[str, str]:
-    """The signatures of one attempt, made now: contract section 5. Raises Unavailable where no secret opens."""
-    keys = valid(_kept(signer), kind, now())
+def webhook_headers(ring: Keys, kind: SecretKind, event_id: str, body: bytes, at: datetime) -> dict[str, str]:
+    """The signatures of one attempt: contract section 5. Raises Unavailable where no secret opens. Any thread may."""
+    keys = valid(ring, kind, at)
     if not keys:
         raise Unavailable("The merchant's secret can't be opened: is a key missing from CERBER_ENCRYPTION_KEYS?")
-    timestamp = int(now().timestamp())
+    timestamp = int(at.timestamp())
     signers = [key.secret for key in (keys if rotating(keys) else keys[:1])]
     return {
         "Signature": signing.sign(signers[-1], body),
@@ -93,18 +93,19 @@ def opened(merchants: Collection[int]) -> dict[int, Keys]:
     return {pk: tuple(own) for pk, own in keys.items()}
 
 
-def _opened(row: Any) -> list[Key]:
-    try:
-        return [Key(row.kind, vault().open(row.sealed), row.valid_until, row.first_used_at is not None)]
-    except InvalidToken:  # one merchant's trouble, and not that of all whose signature is looked for
-        log.error("A secret of merchant %d can't be opened: a key is missing", row.merchant_id)
-        return []
-
-
-def _kept(signer: Signer) -> Keys:
+def ring_of(signer: Signer) -> Keys:
+    """The secrets of a merchant, kept until its version changes."""
     cache: dict[int, tuple[int, Keys]] = current_app.extensions.setdefault("cerber_keyring", {})
     version, keys = cache.get(signer.id, (0, ()))
     if version != signer.version:
         keys = opened([signer.id])[signer.id]
         cache[signer.id] = (signer.version, keys)
     return keys
+
+
+def _opened(row: Any) -> list[Key]:
+    try:
+        return [Key(row.kind, vault().open(row.sealed), row.valid_until, row.first_used_at is not None)]
+    except InvalidToken:  # one merchant's trouble, and not that of all whose signature is looked for
+        log.error("A secret of merchant %d can't be opened: a key is missing", row.merchant_id)
+        return []

@@ -10,9 +10,7 @@ FREE_AGAIN = timedelta(seconds=30)  # what a worker that dies had claimed
 
 LONGEST_ATTEMPT = timedelta(seconds=ATTEMPT + 1)  # until its thread has noticed
 LEASE = FREE_AGAIN - timedelta(seconds=2)  # until another worker has looked, and sent it
-LATEST_START = LEASE - LONGEST_ATTEMPT  # after a claim: an attempt that began later might outlive the lease
 STOPS_WITHIN = LONGEST_ATTEMPT.total_seconds() + 3  # seconds, with the recording of what came of it
-EXITS_WITHIN = STOPS_WITHIN + 1  # seconds, whatever hangs
 
 HEARTBEAT = 30.0  # seconds
 ALIVE = timedelta(seconds=2 * HEARTBEAT)  # since the last heartbeat

@@ -42,5 +42,5 @@ def test_nobody_else_asks_the_machine() -> None:
     }
     assert {name for name, found in asks.items() if found} == {
         "cerber/context.py",
-        "cerber/webhooks/worker/loop.py",  # watches the machine's clock itself, to see it jump
+        "cerber/webhooks/worker/jobs.py",  # watches the machine's clock itself, to see it jump
     }

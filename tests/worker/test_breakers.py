@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import threading
 from contextlib import closing
 from datetime import timedelta
 
@@ -15,6 +16,7 @@ from cerber.webhooks.models import Breaker, Webhook
 from cerber.webhooks.worker import heartbeats
 from tests.support.clock import now
 from tests.support.factories import MerchantKeys, open_payment
+from tests.support.receivers import OK, Connection, Receiver
 from tests.support.shop import Shop, open_shop
 from tests.support.workers import (
     attempts,
@@ -322,3 +324,33 @@ def test_distances_are_capped_at_five_minutes(
     row = until(lambda: held(app))
     distance = row.probe_at - row.held_since  # type: ignore[operator]
     assert timedelta(seconds=150) < distance <= timedelta(seconds=300)
+
+
+def test_a_success_of_an_event_claimed_before_the_breaker_was_made_ends_its_row_of_failures(
+    app: Flask, env: dict[str, str], keys: MerchantKeys
+) -> None:
+    answer = threading.Event()
+
+    def script(connection: Connection) -> None:
+        while request := connection.request():
+            if b'"first"' in request:
+                answer.wait(30)
+                connection.send(OK)
+            else:
+                connection.send(b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n")
+
+    with closing(Receiver(script)) as receiver:
+        put(app, keys, receiver.url, "first")
+        with worker(env | SLOW) as patient:
+            until(lambda: len(receiver.requests) == 1)
+            fill(app, keys, receiver.url, 4)
+            with worker(env | SLOW, "--once") as other:
+                assert other.wait(30) == 0
+            row = breaker(app)
+            assert row is not None
+            assert (row.failures, row.held_since) == (4, None)
+            answer.set()
+            until(lambda: states(app)[0] == "delivered")
+            assert breaker(app) is None
+            stop(patient)
+    assert charged(app) == [1] * 5

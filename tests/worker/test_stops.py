@@ -180,19 +180,20 @@ def test_a_database_away_for_a_while_loses_nothing_and_stalls_nothing(
 
 
 @pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
-def test_an_outage_between_a_claim_and_its_sending_stalls_nothing(
+def test_an_outage_while_secrets_are_read_for_a_claim_stalls_nothing(
     app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
 ) -> None:
     counter, url = shop
     outages = """
 from sqlalchemy.exc import OperationalError
-real, calls = loop.keyring.webhook_headers, []
-def headers(*arguments):
+from cerber.merchants import keyring
+real, calls = keyring.ring_of, []
+def ring(signer):
     calls.append(1)
     if len(calls) in (2, 3):
         raise OperationalError("secrets", None, Exception())
-    return real(*arguments)
-loop.keyring.webhook_headers = headers
+    return real(signer)
+keyring.ring_of = ring
 """
     fill(app, keys, url, 20)
     with changed_worker(env, outages) as process:

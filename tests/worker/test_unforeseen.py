@@ -25,12 +25,13 @@ def post(client, url, body, headers):
 loop.Client.post = post
 """
 SIGNING = """
-real = loop.keyring.webhook_headers
-def headers(signer, kind, event_id, body):
+from cerber.merchants import keyring
+real = keyring.webhook_headers
+def headers(keys, kind, event_id, body, at):
     if b"poison" in body:
         raise {error}
-    return real(signer, kind, event_id, body)
-loop.keyring.webhook_headers = headers
+    return real(keys, kind, event_id, body, at)
+keyring.webhook_headers = headers
 """
 
 

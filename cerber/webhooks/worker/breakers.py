@@ -1,4 +1,4 @@
-"""The rows of breakers (`cerber/breaker.py` has the rules): endpoints whose events are held because they fail."""
+"""The rows of breakers (`circuit_breaker.py` has the rules): endpoints whose events are held because they fail."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from cerber.context import settings
 from cerber.db.engines import db
@@ -17,9 +17,14 @@ from cerber.errors import Overtaken
 from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Endpoint, Webhook
 from cerber.webhooks.outcomes import Outcome
-from cerber.webhooks.worker import circuit_breaker, retries
+from cerber.webhooks.worker import circuit_breaker
 
-_COLUMNS = (Breaker.failures, Breaker.probes, Breaker.why, Breaker.held_since, Breaker.probe_at)
+_LOCKED = (  # built once: it is asked each time that something came back
+    select(Breaker.endpoint_id, Breaker.failures, Breaker.probes, Breaker.why, Breaker.held_since, Breaker.probe_at)
+    .where(Breaker.endpoint_id.in_(bindparam("endpoints", expanding=True)))
+    .order_by(Breaker.endpoint_id)
+    .with_for_update()
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +46,7 @@ def lock(endpoints: Iterable[int]) -> dict[int, circuit_breaker.Breaker]:
     asked = sorted(set(endpoints))
     if not asked:
         return {}
-    found = select(Breaker.endpoint_id, *_COLUMNS).where(Breaker.endpoint_id.in_(asked)).order_by(Breaker.endpoint_id)
-    rows = db.session.execute(found.with_for_update()).all()
+    rows = db.session.connection().execute(_LOCKED, {"endpoints": asked}).all()
     return {
         row.endpoint_id: circuit_breaker.Breaker(row.failures, row.probes, row.why, row.held_since, row.probe_at)
         for row in rows
@@ -142,8 +146,3 @@ def give_up_held(at: datetime, most: int = 1000) -> int:
 def why(outcome: Outcome, detail: str) -> str:
     """A sentence for operators, short enough for its column."""
     return (detail or f"answered {outcome.status}")[:250]
-
-
-def speaks_of_endpoint(outcome: Outcome) -> bool:
-    """Whether an attempt failed in the way that its endpoint does, and not one order."""
-    return outcome.failure is not None and retries.speaks_of_endpoint(outcome.status)

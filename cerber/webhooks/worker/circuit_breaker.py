@@ -1,4 +1,4 @@
-"""The rules of breakers (`services/breakers.py` keeps the rows): when an endpoint's events are held, and when one of
+"""The rules of breakers (`breakers.py` keeps the rows): when an endpoint's events are held, and when one of
 them is sent to see whether it is well again. Pure: no clock and no database.
 
 A breaker is there from an endpoint's first failure in a row to its next answer. At the fifth failure it holds.

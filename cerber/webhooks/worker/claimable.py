@@ -6,7 +6,6 @@ It goes by endpoint, so that no merchant's backlog lies before another merchant'
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,20 +16,12 @@ from cerber.context import now
 from cerber.db.engines import db, skips_locked
 from cerber.db.tables import UTCDateTime
 from cerber.db.transactions import read_connection
+from cerber.merchants import keyring
 from cerber.merchants.keyring import Signer
 from cerber.merchants.models import Merchant
 from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Endpoint, Webhook
-
-
-@dataclass(frozen=True, slots=True)
-class Ready:
-    """An endpoint with something to send, and who signs for it. `held`: just one event may go, as a probe."""
-
-    endpoint_id: int
-    signer: Signer
-    failing: bool
-    held: bool
+from cerber.webhooks.worker.delivery import Ready
 
 
 def endpoints() -> list[Ready]:
@@ -67,25 +58,14 @@ def may_go(webhook: Any) -> ColumnElement[bool]:
 
 
 def _ready(row: Any) -> Ready:
-    signer = Signer(row.merchant_id, row.version, row.blocked_at is not None)
-    return Ready(row.endpoint_id, signer, row.failures is not None, row.held_since is not None)
+    keys = keyring.ring_of(Signer(row.merchant_id, row.version, row.blocked_at is not None))
+    return Ready(row.endpoint_id, row.merchant_id, keys, row.failures is not None, row.held_since is not None)
 
 
 # Built once: building a statement costs more than SQLite takes to run it.
 _AT = bindparam("at", type_=UTCDateTime)
-_CLAIMED = (
-    "id",
-    "event_id",
-    "kind",
-    "url",
-    "body",
-    "attempts",
-    "unforeseen",
-    "by_hand",
-    "endpoint_id",
-    "created_at",
-    "due_at",
-)
+_ABOUT = ("id", "event_id", "merchant_id", "endpoint_id", "kind", "url", "body")
+_CLAIMED = (*_ABOUT, "attempts", "unforeseen", "by_hand", "created_at", "due_at")
 
 
 def _candidates(*which: Any) -> dict[bool, Select[Any]]:

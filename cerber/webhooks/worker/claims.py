@@ -10,7 +10,7 @@ import json
 import logging
 import random
 import secrets
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -20,62 +20,18 @@ from sqlalchemy import and_, insert, or_, select, update
 from cerber.context import now, settings
 from cerber.db.engines import db
 from cerber.db.transactions import NO_SYNC, transaction
+from cerber.merchants.keyring import Keys
 from cerber.webhooks.client.failures import Failure
-from cerber.webhooks.kinds import Kind, WebhookState
+from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import MOST_UNFORESEEN, Webhook, WebhookAttempt
-from cerber.webhooks.outcomes import Outcome
 from cerber.webhooks.timings import LEASE
 from cerber.webhooks.worker import breakers, circuit_breaker, claimable, retries
 from cerber.webhooks.worker.circuit_breaker import Breaker
+from cerber.webhooks.worker.delivery import Claim, Ready, Result
 
 OWN_SIDE_AGAIN = 15.0  # seconds until an event is tried again after a failure of ours
 
 log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """An event that this worker may send until `lease_ends`. `due_at` is when it was due before the claim."""
-
-    id: int
-    event_id: str
-    kind: Kind
-    url: str
-    body: str
-    attempts: int
-    unforeseen: int
-    by_hand: bool
-    endpoint_id: int
-    created_at: datetime
-    due_at: datetime
-    lease: str
-    lease_ends: datetime
-    probe: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Result:
-    """What came of one attempt. `headers` are those sent, without signatures; `milliseconds` is how long it took."""
-
-    claim: Claim
-    at: datetime
-    milliseconds: int
-    headers: Mapping[str, str]
-    outcome: Outcome
-    detail: str
-    answer: bytes
-    retry_after: str | None
-
-    @property
-    def well(self) -> bool:
-        """Whether the endpoint is, whatever it said of this one event."""
-        return not (self.outcome.ours or breakers.speaks_of_endpoint(self.outcome))
-
-    @property
-    def costs_attempt(self) -> bool:
-        """Whether it is one of the event's attempts. A failure on our own side is none, nor is a probe that failed as
-        its endpoint does."""
-        return self.well or not (self.outcome.ours or self.claim.probe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,42 +44,30 @@ class Turn:
 
 
 @transaction
-def turn(
-    results: Sequence[Result],
-    unsent: Sequence[Claim],
-    shares: Mapping[int, int],
-    held: Container[int],
-    failing: Container[int],
-) -> Turn:
+def turn(results: Sequence[Result], unsent: Sequence[Claim], wanted: Sequence[tuple[Ready, int]]) -> Turn:
     """One turn of a worker, in one transaction: records what came of attempts, gives back what it will not send, and
-    claims up to so many events for each endpoint of `shares`; of those `held`, one as a probe.
-
-    `failing` are the endpoints known to have a breaker: all that comes of them counts, the good too.
-    """
+    claims up to so many events for each endpoint that is wanted; for one that is held, one as a probe."""
     at = now()
-    signs = _signs(results, failing)
-    probing = [endpoint for endpoint in shares if endpoint in held]
-    known = breakers.lock([*probing, *(sign.endpoint_id for sign in signs)])
+    probing = [one.endpoint_id for one, _ in wanted if one.held]
+    known = breakers.lock([*probing, *(result.claim.endpoint_id for result in results)])
     _record(results, at)
     _give_back(unsent, at)
-    moved = breakers.note(signs, known, at)
+    moved = breakers.note(_signs(results, known), known, at)
     probed = breakers.take_probes(probing, at, at + LEASE)
-    rows: list[Any] = []
-    for endpoint, most in shares.items():
-        breaker = moved.get(endpoint)
-        if endpoint in probed or not (endpoint in held or (breaker and breaker.held_since)):
-            rows += claimable.events(endpoint, most, at, probe=endpoint in probed)
-    return Turn(_claimed(rows, at, probed), moved)
+    claimed: list[Claim] = []
+    for one, most in wanted:
+        breaker, is_probe = moved.get(one.endpoint_id), one.endpoint_id in probed
+        if is_probe or not (one.held or (breaker and breaker.held_since)):
+            rows = claimable.events(one.endpoint_id, most, at, probe=is_probe)
+            claimed += _claimed(rows, one.keys, at, probe=is_probe)
+    return Turn(claimed, moved)
 
 
-def _signs(results: Sequence[Result], failing: Container[int]) -> list[breakers.Sign]:
-    """What the attempts tell of endpoints that are not simply well."""
+def _signs(results: Sequence[Result], known: Container[int]) -> list[breakers.Sign]:
+    """What the attempts tell of endpoints that are not simply well. Of those with a breaker, whoever made it,
+    the good count too: they end its row of failures."""
     unwell = {result.claim.endpoint_id for result in results if not result.well}
-    return [
-        _sign(result)
-        for result in results
-        if result.claim.endpoint_id in unwell or result.claim.endpoint_id in failing
-    ]
+    return [_sign(one) for one in results if one.claim.endpoint_id in unwell or one.claim.endpoint_id in known]
 
 
 def _record(results: Sequence[Result], at: datetime) -> None:
@@ -185,7 +129,7 @@ def _sign(result: Result) -> breakers.Sign:
     return breakers.Sign(result.claim.endpoint_id, failed, result.claim.probe, result.outcome.ours)
 
 
-def _claimed(rows: Sequence[Any], at: datetime, probed: Container[int]) -> list[Claim]:
+def _claimed(rows: Sequence[Any], keys: Keys, at: datetime, *, probe: bool) -> list[Claim]:
     """Puts the rows under a lease. Where the server has no SKIP LOCKED some may have gone elsewhere meanwhile."""
     if not rows:
         return []
@@ -198,7 +142,7 @@ def _claimed(rows: Sequence[Any], at: datetime, probed: Container[int]) -> list[
     if result.rowcount != len(rows):
         ours = set(db.session.scalars(select(Webhook.id).where(ids, Webhook.lease == lease)))
         rows = [row for row in rows if row.id in ours]
-    return [Claim(**row._mapping, lease=lease, lease_ends=ends, probe=row.endpoint_id in probed) for row in rows]
+    return [Claim(**row._mapping, lease=lease, lease_ends=ends, probe=probe, keys=keys) for row in rows]
 
 
 def _attempt(result: Result) -> dict[str, Any]:

@@ -1,14 +1,15 @@
-"""The table of the figures that `/metrics` shows (`cerber/figures.py` has the rules): workers add to it, and any web
-process reads it, so it is right under many.
+"""The table of the figures that `/metrics` shows (`series.py` has the rules): workers add to it, and any web process
+reads it, so it is right under many.
 
-A worker counts in memory, and adds what it counted to the table `figures` every 5 s at most and when it stops. One
-that is killed (SIGKILL, a power cut) loses what it counted since: that of 5 s, or of `CERBER_POLL_INTERVAL` where it
-is longer. The events themselves are in the outbox and lose nothing.
+A worker counts in memory, and adds what it counted to the table `figures` each second in which there is something
+new, and when it stops. One that is killed (SIGKILL, a power cut) loses what its last second made. The events
+themselves are in the outbox and lose nothing.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterable, Mapping
@@ -28,10 +29,10 @@ from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Figure, Webhook
 from cerber.webhooks.worker import heartbeats, series
 from cerber.webhooks.worker.claimable import may_go
-from cerber.webhooks.worker.claims import Result
+from cerber.webhooks.worker.delivery import Result
 from cerber.webhooks.worker.series import Attempted, Key
 
-ADDED_EVERY = 5.0  # seconds
+ADDED_EVERY = 1.0  # seconds
 
 log = logging.getLogger(__name__)
 
@@ -57,34 +58,40 @@ class Snapshot:
 
 
 class Uncounted:
-    """What one worker has counted and not yet added. For one thread."""
+    """What one worker has counted and not yet added. One thread may count while another adds."""
 
     def __init__(self) -> None:
         self._counts: Counter[Key] = Counter()
         self._next = 0.0
+        self._lock = threading.Lock()
 
     @property
-    def waits(self) -> bool:
-        """Whether there is anything to hand in."""
-        return bool(self._counts)
+    def due(self) -> bool:
+        """Whether there is anything to hand in, and it is time."""
+        return bool(self._counts) and time.monotonic() >= self._next
 
     def note(self, results: Iterable[Result]) -> None:
         """Counts results, after they were recorded: those that never are would be counted with their next attempt
         again."""
-        for one in results:
-            series.tally(self._counts, _attempted(one))
+        with self._lock:
+            for one in results:
+                series.tally(self._counts, _attempted(one))
 
     def hand_in(self, *, at_once: bool = False) -> None:
         """Adds the counts to the table if it is time. With the database away they stay for the next time."""
         if not self._counts or (time.monotonic() < self._next and not at_once):
             return
         self._next = time.monotonic() + ADDED_EVERY
+        with self._lock:
+            counts, self._counts = self._counts, Counter()
         try:
-            add(self._counts)
-        except OUTAGES as error:
+            add(counts)
+        except BaseException as error:
+            with self._lock:
+                self._counts += counts
+            if not isinstance(error, OUTAGES):
+                raise
             log.warning("The figures could not be added, and are kept: %s", type(error).__name__)
-        else:
-            self._counts.clear()
 
 
 @transaction

@@ -1,329 +1,193 @@
 """The delivery worker: claim (commit), send with no transaction open, record (commit).
 
-One APScheduler job polls, in the scheduler's own thread. While there is work it stays and looks again as soon as
-something comes back from `sending`, else it returns and waits for its next turn.
+The main thread looks for due webhooks, by the monotonic clock: at once while there is work, else each
+CERBER_POLL_INTERVAL. Threads send them (`sender`), a scheduler runs all that is periodic (`jobs`).
 """
 
 from __future__ import annotations
 
 import logging
+import math
 import os
-import queue
-import signal
 import socket
-import threading
 import time
 from collections.abc import Callable, Sequence
 
-from apscheduler.executors.debug import DebugExecutor
-from apscheduler.job import Job
-from apscheduler.schedulers.background import BackgroundScheduler
 from flask import Flask
-from sqlalchemy.exc import SQLAlchemyError
 
-from cerber.context import Clock, clock, now, settings
+from cerber.context import clock, settings
 from cerber.db import schema
-from cerber.db.transactions import OUTAGES
 from cerber.errors import Unavailable
-from cerber.merchants import keyring
-from cerber.merchants.keyring import Signer
-from cerber.webhooks.client import Client, Failure
-from cerber.webhooks.timings import HEARTBEAT, STOPS_WITHIN
-from cerber.webhooks.worker import claimable, claims, counters, heartbeats
+from cerber.webhooks.client import Client
+from cerber.webhooks.timings import STOPS_WITHIN
+from cerber.webhooks.worker import claimable, heartbeats, jobs
 from cerber.webhooks.worker.agenda import Agenda, Due
-from cerber.webhooks.worker.circuit_breaker import Breaker
-from cerber.webhooks.worker.claimable import Ready
-from cerber.webhooks.worker.claims import Claim, Turn
-from cerber.webhooks.worker.dispatcher import Wish
-from cerber.webhooks.worker.sender import Letter, Returned, Sender, failed, result
+from cerber.webhooks.worker.delivery import Ready
+from cerber.webhooks.worker.jobs import AWAY, Duty, Jobs
+from cerber.webhooks.worker.recorder import Recorder
+from cerber.webhooks.worker.sender import Sender
+from cerber.webhooks.worker.stopping import Stop
 from cerber.webhooks.worker.surprises import Surprises
 
-LOOK_AGAIN = 0.03  # seconds
-STAY = 1.0
-TIDY = 300.0
-DUTIES = 5.0
-CLOCK_WATCH = 5.0
+LOOK_AGAIN = 0.03  # seconds between two looks while there is work
+STAY = 1.0  # seconds without work until the worker is idle
 RECORDED_AT_ONCE = 64
 
 log = logging.getLogger(__name__)
 
 
 class Delivery:
-    """One worker: what it sends, what came back and is not recorded yet, and what it knows of the endpoints."""
+    """One worker. `stop` says when it is to end."""
 
     def __init__(
-        self,
-        app: Flask,
-        name: str,
-        expire_due: Callable[[], int],
-        stopping: threading.Event | None = None,
-        duties: Sequence[Callable[[], object]] = (),
+        self, app: Flask, name: str, expire_due: Duty, duties: Sequence[Duty] = (), stop: Stop | None = None
     ) -> None:
         self._app = app
-        self._expire_due = expire_due
-        self._stopping = stopping or threading.Event()
+        self._stop = stop or Stop()
+        self._surprises = Surprises()
+        self._recorder = Recorder(self._surprises)
+        self._plenty = False  # whether the last turn claimed anything
+        self._next_look = 0.0
+        self._away = False  # the database
         with app.app_context():
             client = Client(settings().allow_private_callbacks, settings().egress_proxy)
-            self._surprises = Surprises()
             self._sender = Sender(settings().delivery_threads, client, clock(), self._surprises)
             self._agenda = Agenda()
             self._worker = heartbeats.start(name)
-        self._returned = Returned()
-        self._failing: set[int] = set()  # endpoints known to have a breaker
-        self._uncounted = counters.Uncounted()
-        self._busy = False  # whether the last turn claimed anything
-        self._away = False  # the database
-        self._next_look = 0.0
-        self._duties = duties
-        self._next_beat = self._next_tidy = 0.0
-        self._next_duties = 0.0 if duties else float("inf")
+            self._jobs = Jobs(app, clock(), self._surprises)
+        jobs.fill(self._jobs, self._worker, expire_due, self._recorder.uncounted, duties)
 
-    def poll(self) -> None:
-        """One turn. Where there is work it goes on until nothing has come for a second, so that a busy queue is
-        looked at often; an idle one costs one look. A database that is away ends the turn."""
-        try:
-            last_work = time.monotonic() if self.step(wait=0) else None
-            while not self._stopping.is_set() and last_work is not None:
-                worked = self.step(wait=LOOK_AGAIN) or self._sender.in_flight
-                quiet = time.monotonic() - last_work
-                last_work = time.monotonic() if worked else (last_work if quiet < STAY else None)
-        except OUTAGES as error:
-            if not self._away:
-                log.warning("The database does not answer, and is asked again each poll: %s", _cause(error))
-            self._away = True
-        else:
-            if self._away:
-                log.warning("The database answers again.")
-            self._away = False
+    def run(self, poll: float) -> None:
+        """Until it is stopped: looks each `poll` seconds, and at once while there is work."""
+        self._jobs.start()
+        idle_from = 0.0
+        while not self._stop.asked:
+            busy = self._sender.in_flight or time.monotonic() < idle_from
+            if not busy:
+                self._stop.sleep(poll)
+            if self._tried(self.step, LOOK_AGAIN if busy else None):
+                idle_from = time.monotonic() + STAY
+            self._jobs.look_at_clock()
+        self.finish()
 
-    def step(self, wait: float) -> bool:
-        """Records what came back within `wait` seconds, claims, sends and expires. Whether it did anything."""
-        self._sender.collect(self._returned, wait, RECORDED_AT_ONCE)
-        due = self._look()
-        if self._is_idle(due):
-            return False
-        with self._app.app_context():
-            self._beat()
-            turned = self._turn(claimable.endpoints() if due.event else [])
-            expired = self._expire_due() if due.expiry else 0
-            self._uncounted.hand_in()
-        return bool(expired or turned)
-
-    def run_once(self, seconds: float | None) -> None:
+    def run_once(self, seconds: float) -> None:
         """Sends what is due, until nothing is or the time is over; then waits for what is in flight."""
-        ends = time.monotonic() + seconds if seconds is not None else float("inf")
+        ends = time.monotonic() + seconds
         try:
-            while not self._stopping.is_set() and time.monotonic() < ends:
-                if not self.step(wait=LOOK_AGAIN) and not self._sender.in_flight:
+            self._jobs.run_all(lambda: self._stop.asked or time.monotonic() >= ends)
+            self._jobs.start()
+            while not self._stop.asked and time.monotonic() < ends:
+                if not self.step(LOOK_AGAIN) and not self._sender.in_flight:
                     break
         finally:
             self.finish()
 
-    def close(self) -> None:
-        """Nothing more is begun; what is in flight goes on."""
-        self._stopping.set()
-        self._sender.close()
+    def step(self, wait: float | None) -> bool:
+        """Records what came back within `wait` seconds, claims and sends; None: an idle worker's step. Whether it did
+        anything."""
+        if self._sender.in_flight:
+            self._sender.collect(self._recorder, wait or 0.0, RECORDED_AT_ONCE)
+        elif wait:
+            self._stop.sleep(wait)
+        due = self._agenda.glance() if wait is None else self._look()
+        self._jobs.ask(expiry=due.expiry, figures=self._recorder.uncounted.due, duties=bool(self._recorder))
+        if not (due.event or self._recorder):
+            return False
+        with self._app.app_context():
+            return self._turn(claimable.endpoints() if due.event else [])
 
     def finish(self) -> None:
-        """Waits for what is in flight, records it, and gives back the rest. What can't be recorded within 20 s, the
-        database being away, comes free with its lease."""
+        """Begins nothing more, waits for what is in flight, records it, gives back the rest, and says goodbye. What
+        can't be recorded in time, the database being away, comes free with its lease."""
         ends = time.monotonic() + STOPS_WITHIN
+        self._jobs.stop()
         self._sender.close()
-        while time.monotonic() < ends:
-            self._sender.collect(self._returned, LOOK_AGAIN, RECORDED_AT_ONCE)
-            try:
-                with self._app.app_context():
-                    self._turn([])
-            except OUTAGES:
-                time.sleep(LOOK_AGAIN)
-            if not (self._sender.in_flight or self._returned.results or self._returned.unsent):
-                break
-        if not self._returned.results:  # else the database is away
-            with self._app.app_context():
-                self._uncounted.hand_in(at_once=True)
-                heartbeats.goodbye(self._worker)
+        while (self._sender.in_flight or self._recorder) and time.monotonic() < ends:
+            self._sender.collect(self._recorder, LOOK_AGAIN, RECORDED_AT_ONCE)
+            self._tried(self._last_turn)
+        if not self._recorder:  # else the database is away
+            self._tried(self._say_goodbye)
         self._agenda.close()
         self._sender.leave()
 
-    def mend_clock(self) -> None:
-        """The clock was set back: the next step mends what it had put off."""
-        self._next_beat = self._next_tidy = 0.0
-
-    def _beat(self) -> None:
-        if time.monotonic() >= self._next_beat:
-            heartbeats.beat(self._worker)
-            self._next_beat = time.monotonic() + HEARTBEAT
-        if time.monotonic() >= self._next_tidy:
-            self._next_tidy = time.monotonic() + (HEARTBEAT if heartbeats.tidy() else TIDY)
-        if time.monotonic() >= self._next_duties:
-            self._next_duties = time.monotonic() + DUTIES
-            for duty in self._duties:
-                duty()
-
-    def _is_idle(self, due: Due) -> bool:
-        """Whether there is nothing at all to do: an app context costs more than the look."""
-        has_work = due.event or due.expiry or self._sender.in_flight or self._uncounted.waits
-        back = self._returned.results or self._returned.unsent
-        return not (has_work or back) and time.monotonic() < min(self._next_beat, self._next_tidy, self._next_duties)
+    def _tried(self, what: Callable[..., bool], *arguments: float | None) -> bool:
+        """Whether it did anything. A database that is away and what nobody foresaw are told once, and tried again."""
+        try:
+            did = what(*arguments)
+        except AWAY as error:
+            if not self._away:
+                log.warning("The database does not answer, and is asked again each poll: %s", _cause(error))
+            self._away = True
+        except Exception as error:
+            self._surprises.tell("A turn of the worker failed", error)
+        else:
+            if self._away:
+                log.warning("The database answers again.")
+            self._away = False
+            return did
+        time.sleep(LOOK_AGAIN)
+        return False
 
     def _look(self) -> Due:
         """What is due. While there is plenty to send it is not asked each time."""
-        if self._busy and time.monotonic() < self._next_look:
+        if self._plenty and time.monotonic() < self._next_look:
             return Due(event=True, expiry=False)
         self._next_look = time.monotonic() + STAY
         return self._agenda.look()
 
-    def _turn(self, found: list[Ready]) -> bool:
+    def _turn(self, ready: list[Ready]) -> bool:
         """One transaction with the outbox, if there is a reason for it; then sends what it claimed. Whether anything
         came of it: what is due may all wait for earlier events."""
-        shares = self._sender.shares(Wish(one.endpoint_id, one.signer.id, one.failing) for one in found)
-        self._returned.unsent += self._sender.take_back()
-        reported = bool(self._returned.results or self._returned.unsent)
-        self._busy = False
-        if not (reported or shares):
+        wanted, reported = self._sender.room(ready), bool(self._recorder)
+        self._plenty = False
+        if not (reported or wanted):
             return False
-        for one in found:
-            self._know(one.endpoint_id, failing=one.failing)
-        turn = self._recorded(shares, {one.endpoint_id for one in found if one.held})
-        self._busy = bool(turn.claims)
-        self._heed(turn.breakers)
-        self._send(turn.claims, {one.endpoint_id: one.signer for one in found})
-        return reported or self._busy
+        turn = self._recorder.turn(wanted)
+        self._plenty = bool(turn.claims)
+        self._sender.send(turn.claims)
+        held = [endpoint for endpoint, breaker in turn.breakers.items() if breaker and breaker.held_since]
+        self._sender.take_back(self._recorder, held)
+        return reported or self._plenty
 
-    def _recorded(self, shares: dict[int, int], held: set[int]) -> Turn:
-        """What came back stays for the next turn where the database is away. What can't be recorded for any other
-        reason is let go, and sent again after its lease: else it would stop all that comes after it."""
-        back = self._returned
-        try:
-            turn = claims.turn(back.results, back.unsent, shares, held, self._failing)
-        except OUTAGES:
-            raise
-        except SQLAlchemyError:
-            self._returned = Returned()
-            raise
-        self._uncounted.note(back.results)
-        self._returned = Returned()
-        return turn
+    def _last_turn(self) -> bool:
+        with self._app.app_context():
+            return self._turn([])
 
-    def _heed(self, moved: dict[int, Breaker | None]) -> None:
-        """Lets nothing wait any more for an endpoint that is held now."""
-        for endpoint, breaker in moved.items():
-            self._know(endpoint, failing=breaker is not None)
-        held = [endpoint for endpoint, breaker in moved.items() if breaker and breaker.held_since]
-        self._returned.unsent += self._sender.take_back(held)
-
-    def _know(self, endpoint: int, *, failing: bool) -> None:
-        (self._failing.add if failing else self._failing.discard)(endpoint)
-
-    def _send(self, claimed: list[Claim], signers: dict[int, Signer]) -> None:
-        """Signs each with the secrets that are valid now, and sends it."""
-        try:
-            self._sender.send(self._signed(claimed, signers))
-        except OUTAGES:
-            self._returned.unsent += claimed
-            raise
-
-    def _signed(self, claimed: list[Claim], signers: dict[int, Signer]) -> list[Letter]:
-        letters, unsigned = [], []
-        for claim in claimed:
-            signer, body = signers[claim.endpoint_id], claim.body.encode()
-            try:
-                signed = keyring.webhook_headers(signer, claim.kind.signed_with, claim.event_id, body)
-            except Unavailable as error:
-                unsigned.append(result(claim, {}, failed(Failure.own_side, error.message), now()))
-            except OUTAGES:
-                raise
-            except Exception as error:
-                self._surprises.tell(f"Webhook {claim.event_id} could not be signed", error)
-                unsigned.append(result(claim, {}, failed(Failure.unforeseen, type(error).__name__), now()))
-            else:
-                letters.append(Letter(claim, {"Content-Type": "application/json", **signed}))
-        self._returned.results += unsigned
-        return letters
-
-
-class Signals:
-    """SIGTERM and SIGINT, from now on: `stopping` is set by either.
-
-    The main thread waits on a queue: a signal may come while it looks into that, which an Event does not allow.
-    """
-
-    def __init__(self) -> None:
-        self.stopping = threading.Event()
-        self._came: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._note)
-
-    def wait(self, seconds: float) -> bool:
-        """Whether one came within so many seconds."""
-        try:
-            self._came.get(timeout=seconds)
-        except queue.Empty:
-            return False
+    def _say_goodbye(self) -> bool:
+        with self._app.app_context():
+            self._recorder.uncounted.hand_in(at_once=True)
+            heartbeats.goodbye(self._worker)
         return True
 
-    def _note(self, number: int, _: object) -> None:
-        self.stopping.set()
-        self._came.put(number)
 
-
-def run(app: Flask, expire_due: Callable[[], int], duties: Sequence[Callable[[], object]] = ()) -> None:
+def run(app: Flask, expire_due: Duty, duties: Sequence[Duty] = ()) -> None:
     """`flask deliver`: until SIGTERM or SIGINT; then finishes what is in flight.
 
     `expire_due` is called when a payment is due to expire, `duties` every few seconds: both belong to rooms that this
     one doesn't know.
     """
-    _check_schema(app)
-    signals = Signals()
-    delivery = Delivery(app, _name(), expire_due, signals.stopping, duties)
+    delivery = _started(app, "", expire_due, duties)
     with app.app_context():
-        interval, present = settings().poll_interval, clock()
-    defaults = {"max_instances": 1, "coalesce": True, "misfire_grace_time": None}
-    scheduler = BackgroundScheduler(timezone="UTC", executors={"default": DebugExecutor()}, job_defaults=defaults)
-    job = scheduler.add_job(delivery.poll, "interval", seconds=interval, next_run_time=present())
-    scheduler.start()
-    _watch_clock(signals, delivery, job, present)
-    delivery.close()
-    # a thread that the database keeps waiting for longer is left behind
-    end = threading.Thread(target=_end, args=(scheduler, delivery), daemon=True)
-    end.start()
-    end.join(STOPS_WITHIN)
+        poll = settings().poll_interval
+    delivery.run(poll)
 
 
-def run_once(
-    app: Flask, expire_due: Callable[[], int], seconds: float | None, duties: Sequence[Callable[[], object]] = ()
-) -> None:
+def run_once(app: Flask, expire_due: Duty, seconds: float | None, duties: Sequence[Duty] = ()) -> None:
     """`flask deliver --once`: sends what is due, then returns. `seconds` bounds it; so does SIGTERM or SIGINT."""
-    _check_schema(app)
-    Delivery(app, f"{_name()} once", expire_due, Signals().stopping, duties).run_once(seconds)
+    _started(app, " once", expire_due, duties).run_once(math.inf if seconds is None else seconds)
 
 
-def _check_schema(app: Flask) -> None:
-    """Or each poll would fail. Raises one of OUTAGES where the database is away."""
+def _started(app: Flask, what: str, expire_due: Duty, duties: Sequence[Duty]) -> Delivery:
+    """Raises one of OUTAGES where the database is away, and Unavailable where each turn would fail."""
     with app.app_context():
         if not schema.is_current():
             raise Unavailable("The database's schema is not current: run `flask db upgrade`.")
+    name = f"{socket.gethostname()}:{os.getpid()}{what}"
+    stop = Stop()
+    stop.heed_signals(STOPS_WITHIN + 1)
+    return Delivery(app, name, expire_due, duties, stop)
 
 
 def _cause(error: Exception) -> str:
     lines = str(getattr(error, "orig", None) or error).splitlines()
     return lines[0] if lines else type(error).__name__
-
-
-def _name() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}"
-
-
-def _end(scheduler: BackgroundScheduler, delivery: Delivery) -> None:
-    scheduler.shutdown(wait=True)
-    delivery.finish()
-
-
-def _watch_clock(signals: Signals, delivery: Delivery, job: Job, present: Clock) -> None:
-    """Until it is to stop. The scheduler goes by the wall clock: set back by an hour, it would sleep for an hour."""
-    ahead = time.time() - time.monotonic()
-    while not signals.wait(CLOCK_WATCH):
-        before, ahead = ahead, time.time() - time.monotonic()
-        if ahead < before - 1:
-            delivery.mend_clock()
-            job.modify(next_run_time=present())  # waits for the end of a turn under way, which a signal brings about

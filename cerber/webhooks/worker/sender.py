@@ -1,4 +1,4 @@
-"""The threads of a worker: they send letters, and never touch the database. `lanes` says whose letter goes next."""
+"""The threads of a worker: they sign and send claims, and never touch the database. The dispatcher says which."""
 
 from __future__ import annotations
 
@@ -6,59 +6,51 @@ import queue
 import time
 from collections.abc import Container, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from typing import Protocol
 
 from cerber.context import Clock
+from cerber.errors import Unavailable
+from cerber.merchants import keyring
 from cerber.webhooks.client import Attempt, Client, Failure
-from cerber.webhooks.outcomes import Outcome
 from cerber.webhooks.timings import LONGEST_ATTEMPT
-from cerber.webhooks.worker.claims import Claim, Result
-from cerber.webhooks.worker.dispatcher import Given, Lanes, Wish
+from cerber.webhooks.worker.delivery import Claim, Ready, Result
+from cerber.webhooks.worker.dispatcher import Dispatcher
 from cerber.webhooks.worker.surprises import Surprises
 
 
-@dataclass(frozen=True, slots=True)
-class Letter:
-    """A claim with the headers of this attempt, ready to go out."""
+class Returned(Protocol):
+    """Where that goes which comes back: results, and claims that were not sent after all."""
 
-    claim: Claim
-    headers: dict[str, str]
-
-
-@dataclass(slots=True)
-class Returned:
-    """What came back from the threads: results to record, and claims that were not sent after all."""
-
-    results: list[Result] = field(default_factory=list)
-    unsent: list[Claim] = field(default_factory=list)
+    results: list[Result]
+    unsent: list[Claim]
 
 
 class Sender:
-    """Threads, their lanes, and the door out."""
+    """Threads, their dispatcher, and the door out."""
 
     def __init__(self, threads: int, client: Client, clock: Clock, surprises: Surprises) -> None:
-        self.in_flight = 0  # letters that have not come back yet, waiting ones too
-        self._egress = client
+        self.in_flight = 0  # claims that have not come back yet, waiting ones too
+        self._client = client
         self._clock = clock
         self._surprises = surprises
-        self._lanes: Lanes[Letter] = Lanes(threads)
+        self._dispatcher = Dispatcher(threads)
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="send")
         self._back: queue.SimpleQueue[Result | Claim] = queue.SimpleQueue()
 
-    def shares(self, wishes: Iterable[Wish]) -> dict[int, int]:
+    def room(self, ready: Iterable[Ready]) -> list[tuple[Ready, int]]:
         """How many more events may be claimed for each of these endpoints."""
-        return self._lanes.shares(wishes, time.monotonic())
+        return self._dispatcher.room(ready, time.monotonic())
 
-    def send(self, letters: Sequence[Letter]) -> None:
-        for letter in letters:
-            self._lanes.put(letter.claim.endpoint_id, letter)
-        self.in_flight += len(letters)
-        while (given := self._lanes.next(time.monotonic())) is not None:
-            self._pool.submit(self._work, given)
+    def send(self, claims: Sequence[Claim]) -> None:
+        self._dispatcher.put(claims)
+        self.in_flight += len(claims)
+        while (claim := self._dispatcher.next(time.monotonic())) is not None:
+            self._pool.submit(self._work, claim)
 
     def collect(self, into: Returned, wait: float, most: int) -> None:
-        """Takes what has come back, until there are so many results; waits so many seconds for the first."""
+        """Takes what has come back, until there are so many results; waits so many seconds for the first. Takes back
+        what waits where it should not."""
+        self.take_back(into)
         try:
             self._take(into, self._back.get(timeout=wait) if wait else self._back.get_nowait())
             while len(into.results) < most:
@@ -66,20 +58,20 @@ class Sender:
         except queue.Empty:
             pass
 
-    def take_back(self, held: Container[int] = ()) -> list[Claim]:
-        """What waits where they should not: for an endpoint that is held or has become sick; all once closed."""
-        claims = [letter.claim for letter in self._lanes.take_back(time.monotonic(), held)]
+    def take_back(self, into: Returned, held: Container[int] = ()) -> None:
+        """What waits for an endpoint that is held or has fallen ill; all once closed."""
+        claims = self._dispatcher.take_back(time.monotonic(), held)
         self.in_flight -= len(claims)
-        return claims
+        into.unsent += claims
 
     def close(self) -> None:
-        """No letter is begun any more; those under way go on."""
-        self._lanes.close()
+        """No claim is begun any more; those under way go on."""
+        self._dispatcher.close()
 
     def leave(self) -> None:
         """Waits for nothing."""
         self._pool.shutdown(wait=False, cancel_futures=True)
-        self._egress.close()
+        self._client.close()
 
     def _take(self, into: Returned, back: Result | Claim) -> None:
         self.in_flight -= 1
@@ -88,33 +80,38 @@ class Sender:
         else:
             into.unsent.append(back)
 
-    def _work(self, first: Given[Letter]) -> None:
-        """In a thread: sends the letter, and then whatever the lanes have for it."""
-        given: Given[Letter] | None = first
-        while given is not None:
-            self._back.put(self._sent(given))
-            given = self._lanes.next(time.monotonic())
+    def _work(self, first: Claim) -> None:
+        """In a thread: sends the claim, and then whatever the dispatcher has for it."""
+        claim: Claim | None = first
+        while claim is not None:
+            self._back.put(self._sent(claim))
+            claim = self._dispatcher.next(time.monotonic())
 
-    def _sent(self, given: Given[Letter]) -> Result | Claim:
+    def _sent(self, claim: Claim) -> Result | Claim:
         """One attempt; none where the lease might end before it does."""
-        letter, claim = given.letter, given.letter.claim
         if self._clock() + LONGEST_ATTEMPT > claim.lease_ends:
-            self._lanes.dropped(given)
+            self._dispatcher.dropped(claim)
             return claim
-        done = result(claim, letter.headers, self._attempt(letter), self._clock())
-        self._lanes.answered(given, time.monotonic(), well=done.well)
-        return done
+        result = self._attempt(claim)
+        self._dispatcher.answered(claim, time.monotonic(), well=result.well)
+        return result
 
-    def _attempt(self, letter: Letter) -> Attempt:
+    def _attempt(self, claim: Claim) -> Result:
+        headers: dict[str, str] = {}
         try:
-            return self._egress.post(letter.claim.url, letter.claim.body.encode(), letter.headers)
-        except Exception as error:  # a thread that died with its letter would hold its place for good
-            failure = Failure.own_side if _is_shortage(error) else Failure.unforeseen
-            self._surprises.tell(f"Webhook {letter.claim.event_id} could not be sent", error)
-            return failed(failure, type(error).__name__)
+            body = claim.body.encode()
+            signed = keyring.webhook_headers(claim.keys, claim.kind.signed_with, claim.event_id, body, self._clock())
+            headers = {"Content-Type": "application/json", **signed}
+            attempt = self._client.post(claim.url, body, headers)
+        except Unavailable as error:  # no secret to sign with
+            attempt = _failed(Failure.own_side, error.message)
+        except Exception as error:  # a thread that died with its claim would hold its place for good
+            self._surprises.tell(f"Webhook {claim.event_id} could not be sent", error)
+            attempt = _failed(Failure.own_side if _is_shortage(error) else Failure.unforeseen, type(error).__name__)
+        return Result.of(claim, headers, attempt, self._clock())
 
 
-def failed(failure: Failure, detail: str) -> Attempt:
+def _failed(failure: Failure, detail: str) -> Attempt:
     """An attempt that failed by our own fault."""
     return Attempt(None, failure, detail, b"", None, 0.0)
 
@@ -122,17 +119,3 @@ def failed(failure: Failure, detail: str) -> Attempt:
 def _is_shortage(error: Exception) -> bool:
     """Whether the machine had no more to give: it passes, and no event brings it about."""
     return isinstance(error, MemoryError) or str(error) == "can't start new thread"
-
-
-def result(claim: Claim, headers: dict[str, str], attempt: Attempt, ended: datetime) -> Result:
-    """What is recorded of an attempt that ended then. The signatures among its headers are not."""
-    return Result(
-        claim=claim,
-        at=ended - timedelta(seconds=attempt.seconds),
-        milliseconds=round(attempt.seconds * 1000),
-        headers={name: value for name, value in headers.items() if "signature" not in name.lower()},
-        outcome=Outcome(attempt.status, attempt.failure),
-        detail=attempt.detail,
-        answer=attempt.answer,
-        retry_after=attempt.retry_after,
-    )

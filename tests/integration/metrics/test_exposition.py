@@ -117,6 +117,19 @@ def test_a_worker_that_goes_on_adds_what_it_counted_within_seconds(
             until(lambda number=number: series(app)["cerber_events_total accept"] == int(number))
 
 
+def test_a_worker_that_is_killed_takes_with_it_what_its_last_second_made_at_most(
+    app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
+) -> None:
+    with worker(env) as process:
+        for number in range(10):
+            decide(app, open_payment(app, keys, payment_id=str(number), callback_url=shop[1]), 500_00)
+        until(lambda: states(app) == ["delivered"] * 10)
+        until(lambda: series(app)["cerber_events_total accept"] == 10, 5)  # a second, on a busy machine
+        process.kill()
+        process.wait()
+    assert series(app)["cerber_attempts_total 2xx"] == series(app)["cerber_delivery_seconds_count"] == 10
+
+
 @pytest.mark.slow
 def test_two_workers_add_up_and_two_web_processes_show_the_same(
     app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str]
