@@ -15,6 +15,7 @@ from cerber.config import ROOT
 from tests.support.clock import Clock
 from tests.support.databases import ENV, MYSQL, dispose, empty, empty_database, migrate, missing
 from tests.support.factories import MerchantKeys, make_merchant, make_wallet
+from tests.support.mariadb_server import Server, private_server
 from tests.support.shop import Shop, open_shop
 from tests.support.templates import COMPILED
 
@@ -48,6 +49,21 @@ def mysql_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with empty_database("mariadb", tmp_path_factory.getbasetemp()) as url:
         migrate(url)
         yield url
+
+
+@pytest.fixture(scope="module")
+def migrated_server() -> Iterator[Server]:
+    with private_server() as server:
+        migrate(server.url)
+        yield server
+
+
+@pytest.fixture
+def server(migrated_server: Server) -> Server:
+    """A MariaDB of the tests' own, with empty tables. It runs; a test may stop it, and leave it as it likes."""
+    migrated_server.start()
+    empty(migrated_server.url)
+    return migrated_server
 
 
 @pytest.fixture(params=["sqlite", "mariadb"])

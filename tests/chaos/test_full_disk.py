@@ -28,11 +28,23 @@ from tests.chaos.test_outages import assert_unavailable, calls, state
 from tests.support.databases import ENV, dispose
 from tests.support.factories import MerchantKeys, make_merchant, make_wallet, open_payment
 from tests.support.shop import Shop, open_shop
-from tests.support.workers import attempts, breaker, decide, end_leases, states, stop, until, webhooks, worker
+from tests.support.workers import (
+    attempts,
+    breaker,
+    changed_worker,
+    decide,
+    end_leases,
+    states,
+    stop,
+    until,
+    webhooks,
+    worker,
+)
 
 ROOM = "2m"  # of the small file system
 PAGE = 4096  # bytes: neither a record of the write-ahead log nor a page of the database fits in
 AWAY = "The database does not answer"
+PATIENCE = 3  # seconds that the worker that is stopped waits for the database, in place of 19
 ENDS_WITHIN = 40  # seconds; by itself it waits 19 for the database
 
 
@@ -190,7 +202,7 @@ def test_what_a_worker_that_is_stopped_could_not_record_comes_again(
     app: Flask, env: dict[str, str], keys: MerchantKeys, shop: tuple[Shop, str], disk: Disk, path: Path
 ) -> None:
     counter, _ = shop
-    with worker(env) as process:
+    with changed_worker(env, f"loop.STOPS_WITHIN = {PATIENCE}") as process:
         counter.wait_for(1)  # a new endpoint is sent one at a time
         with full(disk, path, process):
             counter.gate.set()

@@ -28,29 +28,14 @@ from cerber.payments.models import Payment
 from cerber.payments.states import OPEN
 from cerber.wallets.models import Wallet
 from cerber.webhooks.models import Webhook
-from tests.support.databases import ENV, dispose, empty, migrate
+from tests.support.databases import ENV, dispose
 from tests.support.factories import MerchantKeys, call, get_wallet, make_merchant, make_wallet, open_payment, payment
-from tests.support.mariadb_server import Server, private_server
+from tests.support.mariadb_server import Server
 
 PASSWORD = "correct horse battery"
 BUSY = 1  # seconds that the database itself waits for a lock here, in place of BUSY_SECONDS
 AT_ONCE = 5  # seconds, on a busy machine; the product's own longest wait for a server that is away
 LEAKS = ("127.0.0.1", "SELECT", "pymysql", "sqlite", "Traceback", "File ", "/tmp", "test.db", "Errno")  # noqa: S108 - only looked for
-
-
-@pytest.fixture(scope="module")
-def migrated_server() -> Iterator[Server]:
-    with private_server() as server:
-        migrate(server.url)
-        yield server
-
-
-@pytest.fixture
-def server(migrated_server: Server) -> Server:
-    """Runs, with empty tables; a test may leave it as it likes."""
-    migrated_server.start()
-    empty(migrated_server.url)
-    return migrated_server
 
 
 @pytest.fixture(autouse=True)

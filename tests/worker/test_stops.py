@@ -17,9 +17,9 @@ from cerber.db.transactions import reading
 from cerber.webhooks import timings
 from cerber.webhooks.models import Webhook
 from tests.support.clock import now
-from tests.support.databases import ENV, dispose, migrate
+from tests.support.databases import ENV, dispose
 from tests.support.factories import MerchantKeys, make_merchant
-from tests.support.mariadb_server import Server, private_server
+from tests.support.mariadb_server import Server
 from tests.support.shop import Shop
 from tests.support.workers import (
     STOPS_WITHIN,
@@ -39,17 +39,9 @@ PATIENCE = 3  # seconds that a worker of these tests waits for a database, in pl
 GONE = 12  # seconds; a locked SQLite is waited for 15 s, an answer of MariaDB 30 s
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with private_server() as server:
-        migrate(server.url)
-        yield server
-
-
 @pytest.fixture
 def away(server: Server) -> Iterator[tuple[Flask, dict[str, str]]]:
     """An app, and its environment, on a server that may be stopped."""
-    server.start()
     env = ENV | {"CERBER_DATABASE_URL": server.url}
     app = create_app(env)
     yield app, env

@@ -11,8 +11,8 @@ import pytest
 
 from cerber import signing
 from tests.integration.clients.driving import Driver
-from tests.receivers import Connection, Receiver, Script
 from tests.support.factories import MerchantKeys
+from tests.support.receivers import Connection, Receiver, Script
 
 pytestmark = pytest.mark.slow
 KEYS = MerchantKeys("shop-1", signing.new_secret(), signing.new_secret())

@@ -109,7 +109,16 @@ def test_a_wrong_signature_is_refused(driver: Driver) -> None:
     assert driver.ask("verify", check="signature", body=CONFIRMED, headers={"signature": good.upper()}, secret=SECRET)
 
 
-@pytest.mark.parametrize("mistake", ["", "shop-1", SECRET.removeprefix("whsec_"), SECRET[:-4], "whsec_ə"])
+MISTAKES = {
+    "nothing": "",
+    "a name": "shop-1",
+    "no prefix": SECRET.removeprefix("whsec_"),
+    "cut short": SECRET[:-4],
+    "no ASCII": "whsec_ə",
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES.values(), ids=MISTAKES)
 def test_a_secret_of_the_wrong_form_is_named_and_not_shown(driver: Driver, mistake: str) -> None:
     """Decoded, without `whsec_`, cut: nothing would ever verify, and nobody would know why."""
     told = driver.refusal("verify", check="standard", body=CONFIRMED, headers=sent(CONFIRMED, SECRET), secret=mistake)

@@ -25,10 +25,9 @@ from cerber.errors import TooManyLogins, WrongLogin
 from cerber.operators import delays, login, passwords
 from cerber.operators.models import FailedLogin, Operator
 from tests.integration.cli.test_commands import doctor
-from tests.integration.dashboard.test_payments import PASSWORD, Browser, anna, chief, people, quick_hashes, stranger
 from tests.support.clock import Clock, now
+from tests.support.desk import PASSWORD, Browser
 
-__all__ = ["anna", "chief", "people", "quick_hashes", "stranger"]
 SECOND = timedelta(seconds=1)
 
 

@@ -9,10 +9,9 @@ from werkzeug.test import TestResponse
 
 from cerber.app import create_app
 from cerber.config import BadSetting
-from tests.integration.dashboard.test_payments import PASSWORD, Browser, anna, people, quick_hashes, stranger
 from tests.support.databases import dispose
+from tests.support.desk import PASSWORD, Browser
 
-__all__ = ["anna", "people", "quick_hashes", "stranger"]
 HTTPS = "https://localhost"
 
 

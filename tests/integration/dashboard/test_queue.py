@@ -14,10 +14,8 @@ from cerber.db import paging
 from cerber.db.engines import db
 from cerber.payments import decisions, listing
 from cerber.payments.models import Payment, Transfer
-from tests.integration.dashboard.test_payments import Browser, Shop, anna, people, quick_hashes, shop
 from tests.support.clock import now
-
-__all__ = ["anna", "people", "quick_hashes", "shop"]
+from tests.support.desk import Browser, Shop
 
 
 def shown(page: str) -> list[str]:

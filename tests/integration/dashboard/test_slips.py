@@ -12,10 +12,8 @@ import pytest
 
 from cerber.payments import decisions, expiry
 from cerber.payments.models import Transfer
-from tests.integration.dashboard.test_payments import NBSP, Browser, Shop, anna, chief, people, quick_hashes, shop
 from tests.support.clock import Clock
-
-__all__ = ["anna", "chief", "people", "quick_hashes", "shop"]
+from tests.support.desk import NBSP, Browser, Shop
 
 AT_17_31 = datetime(2026, 11, 24, 17, 31, tzinfo=ZoneInfo("Asia/Baku"))
 

@@ -14,13 +14,13 @@ from sqlalchemy import update
 from cerber.merchants.models import Merchant
 from cerber.payments.models import Payment
 from cerber.wallets.models import Wallet
-from tests.integration.dashboard.test_payments import Browser, anna, chief, people, quick_hashes, stranger
 from tests.integration.dashboard.test_webhooks import attempt
 from tests.integration.webhooks.test_resending import endpoint, hold, put
+from tests.support.desk import Browser
 from tests.support.factories import MerchantKeys, open_payment
 from tests.support.workers import change
 
-__all__ = ["anna", "chief", "endpoint", "people", "quick_hashes", "stranger"]
+__all__ = ["endpoint"]
 NASTY = "ab\u202e\x1b]0;x\x07\x9b2J\u2066\u200b\u00ad\u3164\x00zy"
 SHOWN = "ab⟨U+202E⟩⟨U+001B⟩]0;x⟨U+0007⟩⟨U+009B⟩2J⟨U+2066⟩⟨U+200B⟩⟨U+00AD⟩⟨U+3164⟩⟨U+0000⟩zy"
 UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}

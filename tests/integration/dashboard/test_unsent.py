@@ -9,10 +9,8 @@ import pytest
 from werkzeug.test import TestResponse
 
 from cerber.payments.models import Transfer
-from tests.integration.dashboard.test_payments import Browser, Shop, anna, people, quick_hashes, shop
 from tests.integration.dashboard.test_slips import told
-
-__all__ = ["anna", "people", "quick_hashes", "shop"]
+from tests.support.desk import Browser, Shop
 
 
 def sent_too_late(anna: Browser, pk: int, action: str, referrer: str = "", **fields: Any) -> TestResponse:

@@ -19,14 +19,14 @@ from cerber.db.engines import db
 from cerber.db.transactions import reading
 from cerber.webhooks import queries, resending
 from cerber.webhooks.models import Breaker, Webhook, WebhookAttempt
-from tests.integration.dashboard.test_payments import Browser, anna, chief, people, quick_hashes, stranger
 from tests.integration.dashboard.test_queue import link
 from tests.integration.webhooks.test_resending import ago, endpoint, everything, hold, make_endpoint, put, webhooks
 from tests.support.clock import now
+from tests.support.desk import Browser
 from tests.support.factories import make_merchant, make_wallet, open_payment
 from tests.support.workers import decide
 
-__all__ = ["anna", "chief", "endpoint", "people", "quick_hashes", "stranger"]
+__all__ = ["endpoint"]
 SCRIPT = "<script>alert(1)</script>"
 
 

@@ -31,10 +31,10 @@ from cerber.errors import VersionChanged
 from cerber.payments import decisions
 from cerber.payments.models import Payment
 from cerber.webhooks.models import Webhook
-from tests.support.databases import ENV, dispose, migrate
+from tests.support.databases import ENV, dispose
 from tests.support.factories import MerchantKeys, get_wallet, make_merchant, make_wallet
 from tests.support.forked_workers import ForkedWorkers, forked_workers
-from tests.support.mariadb_server import Server, private_server
+from tests.support.mariadb_server import Server
 from tests.support.receivers import Arrival, Connection, Receiver
 from tests.support.workers import attempts, until, webhooks
 
@@ -299,13 +299,6 @@ def test_killed_200_times_workers_deliver_all_in_order_and_twice_only_around_a_k
     # It was no quiet time: many died who had work, and all that can go wrong did.
     assert len({one.worker for one in arrivals} & set(killed)) >= KILLS / 10
     assert {one.status for one in arrivals} == {200, 500}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    with private_server() as server:
-        migrate(server.url)
-        yield server
 
 
 @pytest.fixture
