@@ -25,10 +25,14 @@ LARGEST_FORM = 64 * 1024  # no body that we take is larger, so no more is read a
 class WatchedThreads(ThreadWorker):
     """gunicorn's threads, none of which a slow visitor holds for long."""
 
-    def init_process(self) -> None:
+    def run(self) -> None:
         self._busy: dict[TConn, float] = {}
-        threading.Thread(target=self._watch, name="watch", daemon=True).start()
-        super().init_process()
+        self._stopped = threading.Event()
+        threading.Thread(target=self._watch, name="watch").start()
+        try:
+            super().run()
+        finally:
+            self._stopped.set()
 
     def handle(self, conn: TConn) -> object:
         self._busy[conn] = time.monotonic()
@@ -38,7 +42,9 @@ class WatchedThreads(ThreadWorker):
             del self._busy[conn]
 
     def _watch(self) -> None:
-        while True:
+        """Until the process stops and nobody is served any more. Not as a daemon: one of those would keep the
+        database's connections from being closed at the end, and a journal behind."""
+        while self._busy or not self._stopped.is_set():
             time.sleep(LOOK_EVERY)
             at = time.monotonic()
             for conn, since in list(self._busy.items()):
