@@ -116,6 +116,8 @@ def test_guessers_slow_nobody_down_keep_no_owner_out_and_write_little(
     chief = Visitor(running.port, "192.0.2.1")
     assert chief.log_in("chief", PASSWORD) == 303
     chief.begin()
+    for number in range(12):  # what each process loads once, at its first log-in
+        Visitor(running.port, f"198.51.100.{number}").log_in(f"warm-{number}", "wrong")
     honest(running.port, keys)
     quiet, before = honest(running.port, keys), {pid: memory(pid) for pid in running.workers}
     begun = time.monotonic()
