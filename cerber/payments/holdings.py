@@ -11,7 +11,8 @@ from cerber.db import hints
 from cerber.db.engines import db
 from cerber.db.tables import UTCDateTime
 from cerber.errors import TooManyRequests
-from cerber.merchants.models import Gate, Merchant
+from cerber.merchants import gates
+from cerber.merchants.models import Merchant
 from cerber.payments import caps
 from cerber.payments.caps import Held
 from cerber.payments.models import Payment
@@ -36,13 +37,13 @@ def admit(merchant_pk: int, own: int | None, asked: int, *, alone: bool) -> None
     `alone` waits until nobody else does, and keeps others waiting until the transaction is over. Who waits here holds
     nothing that anybody wants. Raises TooManyRequests, and NearCap where one has to be alone.
     """
-    if not (settings().open_payments if own is None else own):
+    capped = bool(settings().open_payments if own is None else own)
+    if capped or alone:
+        gates.hold(merchant_pk, alone=alone)
+    if not capped:
         return
-    connection = db.session.connection()  # a transaction of SQLite begins here, with its one lock
-    if db.engine.dialect.name != "sqlite":
-        connection.execute(_GATE if alone else _GATE_SHARED, {"merchant": merchant_pk})
     at = now()
-    row = connection.execute(_HELD, {"merchant": merchant_pk, "at": at, "today": local_day(at)}).one()
+    row = db.session.connection().execute(_HELD, {"merchant": merchant_pk, "at": at, "today": local_day(at)}).one()
     cap = caps.cap(settings().open_payments, own, left=left(row), alone=not row.others)
     held = Held(row.payments, int(row.sum))
     if (refusal := cap.refusal(held, asked)) is not None:
@@ -71,8 +72,6 @@ LIMITS = select(_LEFT, _ACTIVE, _LIMITED).where(Wallet.paused_at.is_(None))
 HELD = (func.count().label("payments"), func.coalesce(func.sum(Payment.sum), 0).label("sum"))
 
 # Built once: building a statement costs more than SQLite takes to run it.
-_OWN_GATE = select(Gate.merchant_id).where(Gate.merchant_id == bindparam("merchant"))
-_GATE, _GATE_SHARED = _OWN_GATE.with_for_update(), _OWN_GATE.with_for_update(read=True)
 _OWN = hints.by_index(
     select(*HELD).where(Payment.merchant_id == bindparam("merchant"), is_open()), Payment, BY_MERCHANT
 )

@@ -20,17 +20,25 @@ from cerber.payments.expiry import expire
 from cerber.payments.holdings import NearCap
 from cerber.payments.models import Payment
 from cerber.payments.states import OPEN, Status, is_due
+from cerber.payments.wallet_choice import Taken
 from cerber.wallets.models import OldLink, Wallet
+from cerber.webhooks import endpoints
+from cerber.webhooks.models import Endpoint
 
 # Built once: building a statement costs more than SQLite takes to run it.
 _INSERT = insert(Payment.__table__)  # type: ignore[arg-type]
 _KNOWN = (
     select(Payment.id, Payment.status, Payment.due_at, Payment.sum, Payment.user_wallet, Payment.callback_url)
     .add_columns(Wallet.id.label("wallet_id"), Wallet.link, Wallet.image, Wallet.number, Merchant.most_open)
-    .add_columns(Payment.link_version, (Payment.link_version != Wallet.link_version).label("link_edited"))
+    .add_columns(
+        Endpoint.id.label("endpoint"),
+        Payment.link_version,
+        (Payment.link_version != Wallet.link_version).label("link_edited"),
+    )
     .select_from(Merchant)
     .outerjoin(Payment, and_(Payment.merchant_id == Merchant.id, Payment.payment_id == bindparam("id")))
     .outerjoin(Wallet, Wallet.id == Payment.wallet_id)
+    .outerjoin(Endpoint, and_(Endpoint.merchant_id == Merchant.id, Endpoint.origin == bindparam("origin")))
     .where(Merchant.id == bindparam("merchant"))
 )
 
@@ -62,17 +70,17 @@ def open_payment(merchant_pk: int, opening: Opening) -> Shown:
 
     Raises PaymentIdReused and PaymentClosed, then TooManyRequests, then NoWalletAvailable.
     """
-    found = _find(merchant_pk, opening.payment_id)
-    if found.id is not None:
-        return _same_open(found, opening)
+    known = _find(merchant_pk, opening)
+    if known.id is not None:
+        return _same_open(known, opening)
     try:
-        return _open_beside_others(merchant_pk, found.most_open, opening)
+        return _open_beside_others(merchant_pk, known, opening)
     except (IntegrityError, NoWalletAvailable, TooManyRequests):
         # an equal request was faster, and may have filled the wallet, or reached the merchant's cap
-        found = _find(merchant_pk, opening.payment_id)
-        if found.id is None:
+        known = _find(merchant_pk, opening)
+        if known.id is None:
             raise
-        return _same_open(found, opening)
+        return _same_open(known, opening)
 
 
 def _same_open(payment: Any, opening: Opening) -> Shown:
@@ -94,35 +102,47 @@ def _first_shown(payment: Any) -> tuple[str, str]:
     return link, image
 
 
-def _find(merchant_pk: int, payment_id: str) -> Any:
-    """The merchant's payment of this id, expired if it was due. Without one, its own limit in a row of NULLs."""
-    found = _row(merchant_pk, payment_id)
+def _find(merchant_pk: int, opening: Opening) -> Any:
+    """The merchant's payment of this id, expired if it was due. Without one a row of NULLs, but for what is known of
+    the merchant: its own limit, and its endpoint of this URL."""
+    asked = {"merchant": merchant_pk, "id": opening.payment_id, "origin": endpoints.origin(opening.callback_url)}
+    found = _look(asked)
     if found.id is not None and is_due(Status(found.status), found.due_at, now()):
         expire(found.id)
-        found = _row(merchant_pk, payment_id)
+        found = _look(asked)
     return found
 
 
-def _row(merchant_pk: int, payment_id: str) -> Any:
+def _look(asked: dict[str, Any]) -> Any:
     with read_connection() as connection:
-        return connection.execute(_KNOWN, {"merchant": merchant_pk, "id": payment_id}).one()
+        return connection.execute(_KNOWN, asked).one()
 
 
-def _open_beside_others(merchant_pk: int, own_limit: int | None, opening: Opening) -> Shown:
+def _open_beside_others(merchant_pk: int, known: Any, opening: Opening) -> Shown:
     try:
-        return _open(merchant_pk, own_limit, opening, alone=False)
+        return _open(merchant_pk, known, opening, alone=known.endpoint is None)
     except NearCap:
-        return _open(merchant_pk, own_limit, opening, alone=True)
+        return _open(merchant_pk, known, opening, alone=True)
 
 
 @transaction
-def _open(merchant_pk: int, own_limit: int | None, opening: Opening, *, alone: bool) -> Shown:
-    holdings.admit(merchant_pk, own_limit, opening.sum, alone=alone)
+def _open(merchant_pk: int, known: Any, opening: Opening, *, alone: bool) -> Shown:
+    holdings.admit(merchant_pk, known.most_open, opening.sum, alone=alone)
+    if known.endpoint is None:
+        endpoints.admit(merchant_pk, opening.callback_url, now())
     at = now()
     wallet = wallet_choice.take(opening.sum)
+    if known.endpoint is None:
+        endpoints.enter(merchant_pk, opening.callback_url, at)
+    row = _row_of(merchant_pk, opening, wallet, at)
+    entries.enter_opening(db.session.connection().execute(_INSERT, row).lastrowid, row)
+    return Shown(opening.payment_id, wallet.link, wallet.image, wallet.number)
+
+
+def _row_of(merchant_pk: int, opening: Opening, wallet: Taken, at: datetime) -> dict[str, Any]:
     ttl = settings().payment_ttl
     due_at = at + timedelta(seconds=ttl) if ttl else None
-    row = {
+    return {
         "merchant_id": merchant_pk,
         "payment_id": opening.payment_id,
         "wallet_id": wallet.pk,
@@ -140,5 +160,3 @@ def _open(merchant_pk: int, own_limit: int | None, opening: Opening, *, alone: b
         "received": 0,
         "version": 1,
     }
-    entries.enter_opening(db.session.connection().execute(_INSERT, row).lastrowid, row)
-    return Shown(opening.payment_id, wallet.link, wallet.image, wallet.number)

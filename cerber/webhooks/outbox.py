@@ -13,10 +13,10 @@ from sqlalchemy.exc import IntegrityError
 from cerber.context import now, settings
 from cerber.db.engines import db
 from cerber.db.transactions import transaction
-from cerber.webhooks import bodies
-from cerber.webhooks.callback_urls import parse_callback_url
+from cerber.merchants import allowance, gates
+from cerber.webhooks import bodies, endpoints
 from cerber.webhooks.kinds import Kind, WebhookState
-from cerber.webhooks.models import Endpoint, Webhook
+from cerber.webhooks.models import Webhook
 
 REPEAT_BALANCE = timedelta(seconds=60)
 
@@ -35,23 +35,39 @@ class PaymentTold(Protocol):
 def enqueue(payment: PaymentTold, kind: Kind, at: datetime) -> None:
     """Puts an event about a payment into the caller's transaction. Its body is fixed here."""
     body = bodies.webhook_body(kind, payment.payment_id, payment.received, payment.sum)
-    _put(payment.merchant_id, payment.id, kind, payment.callback_url, body, at)
+    endpoint = endpoints.find(payment.merchant_id, payment.callback_url)
+    _put(payment.merchant_id, endpoint, payment.id, kind, payment.callback_url, body, at)
+
+
+def enqueue_balance(merchant_pk: int, url: str, body: str, once_key: str) -> None:
+    """Sends a balance to a URL, but not twice within 60 s for the same key, and no more than are left for this hour.
+
+    Raises TooManyRequests for one endpoint too many.
+    """
+    if not allowance.is_used_up(merchant_pk, now()):
+        _enqueue_balance(merchant_pk, url, body, once_key)
 
 
 @transaction
-def enqueue_balance(merchant_pk: int, url: str, body: str, once_key: str) -> None:
-    """Sends a balance to a URL, but not twice within 60 s for the same key."""
+def _enqueue_balance(merchant_pk: int, url: str, body: str, once_key: str) -> None:
+    endpoint = endpoints.find(merchant_pk, url)
+    if endpoint is None:
+        gates.hold(merchant_pk, alone=True)
+        endpoints.admit(merchant_pk, url, now())
     at = now()
     stale = (Webhook.once_key == once_key, Webhook.created_at <= at - REPEAT_BALANCE)
     db.session.execute(update(Webhook).where(*stale).values(once_key=None))
     if db.session.scalar(select(Webhook.id).filter_by(once_key=once_key)) is not None:
         return
+    if not allowance.spend(merchant_pk, at):
+        return
     with suppress(IntegrityError), db.session.begin_nested():  # an equal request was faster
-        _put(merchant_pk, None, Kind.BALANCE, url, body, at, once_key)
+        _put(merchant_pk, endpoint, None, Kind.BALANCE, url, body, at, once_key)
 
 
 def _put(
     merchant_pk: int,
+    endpoint_pk: int | None,
     payment_pk: int | None,
     kind: Kind,
     url: str,
@@ -62,7 +78,7 @@ def _put(
     webhook = Webhook(
         event_id=f"evt_{secrets.token_hex(13)}",
         merchant_id=merchant_pk,
-        endpoint_id=_endpoint(merchant_pk, url, at),
+        endpoint_id=endpoint_pk or endpoints.enter(merchant_pk, url, at),
         payment_id=payment_pk,
         kind=kind,
         url=url,
@@ -76,17 +92,3 @@ def _put(
     )
     db.session.add(webhook)
     db.session.flush()
-
-
-def _endpoint(merchant_pk: int, url: str, at: datetime) -> int:
-    origin = parse_callback_url(url, own_host=None, allow_private=True).origin
-    find = select(Endpoint.id).filter_by(merchant_id=merchant_pk, origin=origin)
-    if (found := db.session.scalar(find)) is not None:
-        return found
-    try:
-        with db.session.begin_nested():
-            endpoint = Endpoint(merchant_id=merchant_pk, origin=origin, created_at=at)
-            db.session.add(endpoint)
-    except IntegrityError:  # another process was faster
-        return db.session.scalars(find).one()
-    return endpoint.id

@@ -27,6 +27,8 @@ ENV = {
     "CERBER_POLL_INTERVAL": "0.05",
     "CERBER_RETRY_SCHEDULE": "0,0.1,0.1",
     "CERBER_RATE_LIMIT": "0",  # the tests of one minute are many requests from one address
+    "CERBER_NEW_ENDPOINTS": "0",  # a shop of the tests is an endpoint on this machine, and balances are events
+    "CERBER_BALANCE_CALLBACKS": "0",  # about no payment
 }
 
 
