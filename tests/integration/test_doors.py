@@ -19,7 +19,8 @@ from cerber.db.tables import Base
 from cerber.db.transactions import reading
 from cerber.operators import delays
 from cerber.operators.models import FailedLogin
-from tests.integration.dashboard.test_payments import PASSWORD, Browser, anna, chief, people, quick_hashes, stranger
+from tests.integration.dashboard.conftest import anna, chief, people, quick_hashes, stranger
+from tests.support.desk import PASSWORD, Browser
 from tests.support.factories import MerchantKeys, open_payment
 
 __all__ = ["anna", "chief", "people", "quick_hashes", "stranger"]
