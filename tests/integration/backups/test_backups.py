@@ -23,6 +23,8 @@ from tests.integration.backups.conftest import contents, run, start_worker
 from tests.support.factories import MerchantKeys, get_wallet, open_payment
 from tests.support.workers import change, states
 
+pytestmark = pytest.mark.slow
+
 KINDS = ("sqlite", "mariadb")
 
 

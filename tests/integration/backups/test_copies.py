@@ -13,6 +13,8 @@ from tests.integration.backups.conftest import contents, run, start_worker
 from tests.support.factories import MerchantKeys, get_wallet
 from tests.support.workers import states
 
+pytestmark = pytest.mark.slow
+
 
 def url_of(app: Flask) -> str:
     with app.app_context():

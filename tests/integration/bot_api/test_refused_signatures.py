@@ -250,20 +250,20 @@ def test_a_merchant_who_got_the_id_of_a_deleted_one_is_not_taken_for_it(app: Fla
     """SQLite gives the highest id out again once its row is gone."""
     from sqlalchemy import delete
 
-    from cerber.merchants.models import Merchant, MerchantSecret
+    from cerber.merchants.models import Gate, Merchant, MerchantSecret
 
     for _ in range(3):
         gone = make_merchant(app, "gone")
         assert call(client, "GET", "get_status", gone.payment_secret, {"payment_id": "1"}).status_code == 404
         with app.app_context():
-            for table in (MerchantSecret, Merchant):
+            for table in (Gate, MerchantSecret, Merchant):
                 db.session.execute(delete(table))
             db.session.commit()
         new = make_merchant(app, "new")
         assert call(client, "GET", "get_status", new.payment_secret, {"payment_id": "1"}).status_code == 404
         assert call(client, "GET", "get_status", gone.payment_secret, {"payment_id": "1"}).status_code == 401
         with app.app_context():
-            for table in (MerchantSecret, Merchant):
+            for table in (Gate, MerchantSecret, Merchant):
                 db.session.execute(delete(table))
             db.session.commit()
 

@@ -18,7 +18,10 @@ from tests.support.databases import empty_database
 
 PASSWORD = "correct horse battery"
 BARE = {name: value for name, value in os.environ.items() if not name.startswith(("CERBER_", "FLASK_"))}
-pytestmark = pytest.mark.skipif((ROOT / ".env").exists(), reason="this checkout has its own settings in .env")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif((ROOT / ".env").exists(), reason="this checkout has its own settings in .env"),
+]
 
 
 def flask(*arguments: str, stdin: str = "", **env: str) -> subprocess.CompletedProcess[str]:

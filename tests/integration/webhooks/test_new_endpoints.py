@@ -15,10 +15,10 @@ from werkzeug.test import TestResponse
 from cerber.app import create_app
 from cerber.db.transactions import reading
 from cerber.webhooks.models import Endpoint, Webhook
-from tests.conftest import _dispose
 from tests.integration.bot_api.test_refused_signatures import counted
 from tests.integration.payments.test_many_deciders import at_once, deadlocks
 from tests.support.clock import Clock, now
+from tests.support.databases import dispose
 from tests.support.factories import MerchantKeys, call, get_wallet, make_merchant, make_wallet
 
 DAILY, HOURLY = 3, 5
@@ -166,7 +166,7 @@ def test_zero_lifts_both(env: dict[str, str], app: Flask, keys: MerchantKeys) ->
     assert {wallet(client, keys, n).status_code for n in range(1, 4 * DAILY)} == {200}
     assert {balance(client, keys, n).status_code for n in range(1, 4 * HOURLY)} == {200}
     assert count(app, Webhook) == 4 * HOURLY - 1
-    _dispose(free)
+    dispose(free)
 
 
 class TestLocks:

@@ -38,14 +38,16 @@ def test_each_moment_of_an_interval_lies_in_one_run_and_no_other_does(
 
 
 @given(moments, moments)
-def test_a_run_begins_and_ends_where_its_periods_do_and_a_cut_is_less_than_an_hour(
+@example(hour(0) + INSTANT, hour(1) + INSTANT)
+def test_a_run_begins_and_ends_where_its_periods_do_and_a_cut_holds_no_whole_hour(
     one: datetime, other: datetime
 ) -> None:
     cuts, runs = cover(min(one, other), max(one, other))
     for run in runs:
         assert floor(run.start, run.width) == run.start
         assert floor(run.end, run.width) == run.end
-    assert all(run.end - run.start < HOUR for run in cuts)
+    assert all(run.end < floor(run.start - INSTANT, 1) + 2 * HOUR for run in cuts)
+    assert sum((run.end - run.start for run in cuts), timedelta()) < 2 * HOUR
     assert {run.width for run in cuts} <= {0}
 
 
