@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 
-from flask import abort, redirect, request, url_for
+from flask import abort, jsonify, redirect, request, url_for
 from flask.typing import ResponseReturnValue
 
 from cerber import errors, money
@@ -14,6 +14,7 @@ from cerber.dashboard.forms import Typed
 from cerber.dashboard.pages import PK, actor, pages
 from cerber.dashboard.payment_page import Told
 from cerber.payments import decisions
+from cerber.payments.queries import Details
 from cerber.payments.states import Event
 
 Change = Callable[[int], None]  # what is done to the version that the page showed
@@ -72,7 +73,14 @@ def _change(pk: int, event: Event, change: Change) -> ResponseReturnValue:
         abort(404, error.message)
     except (errors.VersionChanged, errors.NotPossible) as error:
         return refused(error.message)
+    if _from_a_row():
+        return jsonify(done=True, told=telling.last(payment_page.details(pk)))
     return redirect(url_for("pages.payment_page", pk=pk), 303)
+
+
+def _from_a_row() -> bool:
+    """Whether a row of the desk sent it, which wants to know what became of it and no page."""
+    return request.headers.get("X-Desk") == "row"
 
 
 def _refused(
@@ -82,13 +90,19 @@ def _refused(
     what was typed may be recorded already. A button pressed twice is told what its first press has done."""
     found = payment_page.details(pk)
     if done := telling.done_already(found, event, version, _sum_sent()):
-        return payment_page.show(found, Told(done=done), 409)
+        return _told(found, Told(done=done), 409)
     if conflict := telling.conflict(found, version, event):
-        return payment_page.show(found, Told(refused=conflict), 409)
+        return _told(found, Told(refused=conflict), 409)
     if wrong:
-        typed = Typed(request.path, request.form, message, wrong)
-        return payment_page.show(found, Told(typed=typed), status)
-    return payment_page.show(found, Told(refused=f"{message} {telling.last(found)}"), status)
+        return _told(found, Told(typed=Typed(request.path, request.form, message, wrong)), status)
+    return _told(found, Told(refused=f"{message} {telling.last(found)}"), status)
+
+
+def _told(found: Details, told: Told, status: int) -> ResponseReturnValue:
+    if not _from_a_row():
+        return payment_page.show(found, told, status)
+    words = told.done or told.typed.mistake or told.refused
+    return jsonify(done=bool(told.done), told=words, field=told.typed.wrong), status
 
 
 def _sum_sent() -> int | None:

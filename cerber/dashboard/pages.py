@@ -17,6 +17,8 @@ from cerber.payments.models import Payment
 
 PK = "int(max=9223372036854775807)"  # the largest that the database can hold
 
+LONGEST_ID = 16  # characters of an id in a row
+
 pages = Blueprint("pages", __name__)
 csrf = CSRFProtect()
 
@@ -55,6 +57,11 @@ def clock_time(moment: datetime) -> str:
     return there.strftime("%H:%M" if there.date() == now().astimezone(zone).date() else "%Y-%m-%d %H:%M")
 
 
+@pages.app_template_filter("day")
+def local_day(moment: datetime) -> str:
+    return moment.astimezone(settings().timezone).strftime("%d.%m.%Y")
+
+
 @pages.app_template_filter("ago")
 def ago(moment: datetime) -> str:
     """How long ago, in the one or two units that matter."""
@@ -63,6 +70,20 @@ def ago(moment: datetime) -> str:
     if days:
         return f"{days} d {hours % 24} h"
     return f"{hours} h {minutes % 60} min" if hours else f"{minutes} min"
+
+
+@pages.app_template_filter("urgent")
+def urgent(moment: datetime) -> str:
+    """How a wait looks: bold after 5 minutes, red after 15."""
+    minutes = (now() - moment).total_seconds() / 60
+    return "wait-long" if minutes > 15 else "wait-some" if minutes > 5 else ""
+
+
+@pages.app_template_filter("cut")
+def cut(text: str, longest: int = LONGEST_ID) -> str:
+    """A long id, cut in the middle: its beginning and its end tell one from another."""
+    end = longest // 2 - 1
+    return text if len(text) <= longest else f"{text[: longest - end - 1]}…{text[-end:]}"
 
 
 @pages.app_template_filter("manat")

@@ -11,7 +11,8 @@ from cerber.context import now
 from cerber.dashboard import telling
 from cerber.dashboard.forms import Typed
 from cerber.operators.models import Role
-from cerber.payments import queries, timeline
+from cerber.payments import desk, payer_history, queries, timeline
+from cerber.payments.desk import Twins
 from cerber.payments.states import Event, possible
 
 NOTHING_TYPED = Typed()
@@ -60,6 +61,8 @@ def show(found: queries.Details, told: Told | None = None, status: int = 200) ->
         told=told or Told(),
         history=timeline.of(found),
         last=telling.last(found),
+        payer=payer_history.of(found.payment),
+        twins=desk.twins(found.payment.id) if not found.payment.closed_at else Twins(),
         by=telling.by,
     )
     return page, status

@@ -6,9 +6,10 @@ from flask import abort, redirect, render_template, request, url_for
 from flask.typing import ResponseReturnValue
 
 from cerber.context import settings
-from cerber.dashboard import forms, payment_page, telling, unsent
+from cerber.dashboard import desk_page, forms, payment_page, telling, unsent
 from cerber.dashboard.pages import PK, pages
 from cerber.dashboard.payment_page import Told
+from cerber.db.paging import FIRST
 from cerber.payments import listing, queries
 from cerber.timestamps import parse_end, parse_start
 from cerber.webhooks import queries as webhooks
@@ -25,11 +26,24 @@ def queue_page() -> ResponseReturnValue:
     if wanted["status"] and wanted["status"] not in queries.STATUSES:
         abort(400, f"The status must be one of: {', '.join(queries.STATUSES)}.")
     start = forms.start(request.args)
-    found = queries.search(_filters(**wanted), start)
+    now_open = desk_page.look() if start == FIRST and not any(wanted.values()) else None
+    found = None if now_open else queries.search(_filters(**wanted), start)
     held = webhooks.held_count()
     return render_template(
-        "queue.html", found=found, wanted=wanted, start=start, hits=listing.HITS, held_endpoints=held
+        "queue.html",
+        found=found,
+        desk=now_open,
+        wanted=wanted,
+        start=start,
+        hits=listing.HITS,
+        held_endpoints=held,
     )
+
+
+@pages.get("/payments/rows")
+def queue_rows() -> ResponseReturnValue:
+    """The desk's rows alone; 304 where they are what the browser has."""
+    return desk_page.rows()
 
 
 @pages.get(f"/payments/<{PK}:pk>", endpoint="payment_page")

@@ -105,6 +105,7 @@ def _record(payment: Payment, amount: int, reference: str | None, actor: str, at
 
 def _close_or_open(payment: Payment, status: Status, at: datetime) -> None:
     payment.closed_at = None if status in OPEN else at
+    payment.checking_since = at if status is Status.CONFIRMING else None
     payment.holds_sum_until = FOREVER if status in OPEN else at + SUM_HELD_AFTER
 
 

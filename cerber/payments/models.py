@@ -34,6 +34,7 @@ class Payment(Base):
 
     `version` rises with each change; `paid_version` is the one that the merchant's own accept made. `cancel_cause`
     on a confirming payment says that late money revived it.
+    `checking_since`: when it became confirming, None where it is not.
     `user_wallet_digits` is the payer's number in one spelling, for the search (`payers`).
     `holds_sum_until`: until then no other payment of this sum should take the wallet (contract section 3).
     """
@@ -57,6 +58,9 @@ class Payment(Base):
         Index("ix_payments_merchant_id_payment_id", "merchant_id", "payment_id"),
         Index("ix_payments_user_wallet", "user_wallet"),
         Index("ix_payments_user_wallet_digits", "user_wallet_digits"),
+        # The desk: what is to be checked, and what else is open of a payer.
+        Index("ix_payments_status_checking_since", "status", "checking_since"),
+        Index("ix_payments_user_wallet_digits_status", "user_wallet_digits", "status"),
         CheckConstraint("sum > 0", name="sum"),
         CheckConstraint("received >= 0", name="received"),
         CheckConstraint("status IN ('pending', 'confirming', 'accept', 'cancel')", name="status"),
@@ -88,6 +92,7 @@ class Payment(Base):
     opened_at: Mapped[datetime]
     due_at: Mapped[datetime | None]
     closed_at: Mapped[datetime | None]
+    checking_since: Mapped[datetime | None]
     holds_sum_until: Mapped[datetime]
 
     merchant: Mapped[Merchant] = relationship(lazy="raise")

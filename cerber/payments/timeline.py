@@ -57,6 +57,11 @@ def last_change(found: Details) -> Happening | None:
     return _happening(changes[-1], found.transfers) if changes else None
 
 
+def told_by(entry: AuditEntry) -> Happening:
+    """What one entry tells, by itself: of money that came, all that had come by then."""
+    return _happening(entry, ())
+
+
 def _entries(found: Details) -> Iterator[Happening]:
     return (_happening(entry, found.transfers) for entry in found.audit)
 

@@ -39,6 +39,7 @@ PAYMENT = (
     "opened_at",
     "due_at",
     "closed_at",
+    "checking_since",
     "holds_sum_until",
 )
 TRANSFER = (
@@ -148,8 +149,9 @@ class History:
         who = people.payer(rng, max(plan.payments // 3, 1))
         opened = text(opened_at)
         due, closed = life.due_at and text(life.due_at), life.closed_at and text(life.closed_at)
+        checking = life.checking_since and text(life.checking_since)
         state = (life.sum, life.received, life.status.value, life.cause, life.version, seller.url)
-        times = (text(created), written, int(read), opened, due, closed, text(life.holds_sum_until))
+        times = (text(created), written, int(read), opened, due, closed, checking, text(life.holds_sum_until))
         return (pk, seller.pk, payment_id, wallet, who, payers.digits(who), *state, *times)
 
     def _count(self, wallet: int, opened_at: datetime, life: Life) -> None:

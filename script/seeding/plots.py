@@ -83,6 +83,7 @@ class Life:
         self.version = 1
         self.due_at = opened_at + ttl if ttl else None
         self.closed_at: datetime | None = None
+        self.checking_since: datetime | None = None
         self.holds_sum_until = self.due_at + SUM_HELD_AFTER if self.due_at else FOREVER
         self.transfers: list[Came] = []
         self.told: list[tuple[datetime, Kind, int]] = []
@@ -148,6 +149,7 @@ class Life:
         if self.status != step.status:
             is_open = step.status in OPEN
             self.closed_at = None if is_open else at
+            self.checking_since = at if step.status is Status.CONFIRMING else None
             self.holds_sum_until = FOREVER if is_open else at + SUM_HELD_AFTER
         stood = self.standing
         self.status, self.received, self.cause = step.status, step.received, step.cancel_cause

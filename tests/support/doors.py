@@ -278,6 +278,8 @@ class Doors:
 
     def log_out(self) -> None:
         assert self.post("/logout").status_code == 303
+        assert self.post("/login", username="chief", password=PASSWORD).status_code == 303
+        assert self.post("/logout/everywhere").status_code == 303
 
     # Machines, and the worker
 

@@ -44,6 +44,7 @@ SORTED = 1_001
 ALONG_A_KEY = (
     r"FROM webhook_attempts ORDER BY webhook_attempts.id LIMIT",  # the oldest, to be pruned
     r"FROM webhooks ORDER BY webhooks.id DESC LIMIT",  # the newest, for the list
+    r"FROM audit_entries ORDER BY audit_entries.id DESC LIMIT",  # the last decisions, for the desk
     r"webhooks.created_at <= \S+ ORDER BY webhooks.id DESC LIMIT",  # past those of the last minute (webhooks/feed.py)
 )
 STATISTICS = {"sqlite": ("none", "analyze", "optimize"), "mariadb": ("none", "analyze")}

@@ -26,6 +26,7 @@ CHANGED = ("the payment, locked", "the ledger's entry", "the wallet's counters",
 TOLD = ("the endpoint", "the webhook")
 CAPPED = ("nobody else opens payments at the cap, on MySQL", "what the merchant holds")
 OPERATOR = "whose session it is"
+SHOWN = ("the payments, with merchants and wallets", "what else the same transfer could mean", "the last decisions")
 HELD = "how many endpoints are held, for the menu"
 
 CALLS: dict[str, tuple[Callable[[Doors], Deed], tuple[str, ...]]] = {
@@ -64,6 +65,18 @@ PAGES: dict[str, tuple[Callable[[Doors], Deed], tuple[str, ...]]] = {
     "not found": (lambda doors: _page(doors, "/payments/999999"), (OPERATOR, "the payment")),
     "the queue": (
         lambda doors: _page(doors, "/payments/"),
+        (OPERATOR, "does a worker live", "which payments", *SHOWN, HELD),
+    ),
+    "its rows": (
+        lambda doors: _page(doors, "/payments/rows"),
+        (OPERATOR, "does a worker live", "which payments", *SHOWN),
+    ),
+    "its rows, unchanged": (
+        lambda doors: _page_again(doors, "/payments/rows"),
+        (OPERATOR, "does a worker live", "which payments"),
+    ),
+    "a list": (
+        lambda doors: _page(doors, "/payments/?status=pending"),
         (OPERATOR, "which payments", "the payments, with merchants and wallets", HELD),
     ),
     "a search": (
@@ -72,7 +85,10 @@ PAGES: dict[str, tuple[Callable[[Doors], Deed], tuple[str, ...]]] = {
     ),
     "a payment": (
         lambda doors: _page(doors, f"/payments/{doors.pk(doors.open())}"),
-        (OPERATOR, "the payment", "its webhooks", "its transfers", "its audit entries"),
+        (
+            *(OPERATOR, "the payment", "its webhooks", "its transfers", "its audit entries"),
+            *("what its payer has paid before", "what else the same transfer could mean"),
+        ),
     ),
     "webhooks": (
         lambda doors: _page(doors, "/webhooks/"),
@@ -127,6 +143,12 @@ def _with_payment(doors: Doors, call: Callable[[str], Any]) -> Deed:
 def _page(doors: Doors, path: str) -> Deed:
     """Errors are pages, too."""
     return lambda: doors.browser.get(path)
+
+
+def _page_again(doors: Doors, path: str) -> Deed:
+    """As a browser asks that has it."""
+    tag = doors.browser.get(path).headers["ETag"]
+    return lambda: doors.browser.get(path, headers={"If-None-Match": tag})
 
 
 def _decision(doors: Doors, what: str, **fields: Any) -> Deed:
