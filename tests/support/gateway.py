@@ -9,9 +9,15 @@ import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
+
+from flask import Flask
+from sqlalchemy import update
 
 from cerber.config import ROOT
-from tests.support.workers import until, worker
+from cerber.webhooks.models import Webhook
+from tests.support.clock import now
+from tests.support.workers import change, until, worker
 
 
 @contextmanager
@@ -35,6 +41,11 @@ def running_web(env: dict[str, str]) -> Iterator[str]:
         server.communicate(timeout=20)
 
 
+def let_a_minute_pass(app: Flask) -> None:
+    """Since all events so far: what a rolled-back transaction left out holds none of them back then."""
+    change(app, update(Webhook).values(created_at=now() - timedelta(seconds=61)))
+
+
 def free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -47,3 +58,8 @@ def is_ready(port: int) -> bool:
             return bool(answer.status == 200)
     except OSError:
         return False
+
+
+def is_listening(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0

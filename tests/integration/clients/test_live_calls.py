@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import select
 
 from cerber import signing
 from cerber.db.transactions import reading
@@ -18,13 +18,11 @@ from cerber.merchants import accounts
 from cerber.payments import decisions
 from cerber.payments.models import Payment
 from cerber.signing import SecretKind
-from cerber.webhooks.models import Webhook
 from tests.integration.clients.driving import Driver
-from tests.support.clock import now
 from tests.support.factories import MerchantKeys, call, open_payment
-from tests.support.gateway import running_gateway
+from tests.support.gateway import let_a_minute_pass, running_gateway
 from tests.support.shop import Arrival, Shop
-from tests.support.workers import change, states, until
+from tests.support.workers import states, until
 
 pytestmark = pytest.mark.slow
 AWKWARD_ID = "sifariş №7 +&=%\"'"
@@ -58,11 +56,6 @@ def cancelled(app: Flask, keys: MerchantKeys, payment_id: str) -> None:
     assert call(app.test_client(), "POST", "update_status", keys.payment_secret, fields).status_code == 200
 
 
-def age(app: Flask) -> None:
-    """Lets a minute pass since all events so far: what a rolled-back transaction left out holds nothing back then."""
-    change(app, update(Webhook).values(created_at=now() - timedelta(seconds=61)))
-
-
 def read(driver: Driver, arrival: Arrival, keys: MerchantKeys, **more: Any) -> Any:
     secrets = {"payment_secret": keys.payment_secret, "balance_secret": keys.balance_secret} | more
     return driver.ask("read_webhook", body=arrival.body.decode(), headers=arrival.headers, **secrets)
@@ -89,7 +82,7 @@ def test_a_payment_from_its_wallet_to_its_last_event(
     assert (wholly["kind"], wholly["payment_id"], wholly["confirm_sum"]) == ("accept", AWKWARD_ID, "500.50")
     assert connected.ask("get_status", payment_id=AWKWARD_ID) == "accept"
     until(lambda: states(app) == ["delivered", "delivered"])
-    age(app)
+    let_a_minute_pass(app)
     pulled = connected.ask("events", count=2)
     same = ("id", "kind", "payment_id", "confirm_sum", "payment_sum", "body")
     assert [[event[name] for name in same] for event in pulled] == [
@@ -141,7 +134,7 @@ def test_the_events_are_waited_for(connected: Driver, app: Flask, keys: Merchant
     """From a cursor, over several pages, and on past the last one."""
     for number in range(3):
         cancelled(app, keys, str(number))
-    age(app)
+    let_a_minute_pass(app)
     first = connected.ask("get_events", limit=1)
     assert first["has_more"]
     assert first["cursor"] == first["events"][0]["id"]
