@@ -13,16 +13,11 @@ from flask.testing import FlaskClient
 from cerber.app import create_app
 from cerber.config import ROOT
 from tests.support.clock import Clock
-from tests.support.databases import ENV, MYSQL, dispose, empty, empty_database, migrate, missing
+from tests.support.databases import ENV, dispose, empty, empty_database, migrate
 from tests.support.factories import MerchantKeys, make_merchant, make_wallet
 from tests.support.mariadb_server import Server, private_server
 from tests.support.shop import Shop, open_shop
 from tests.support.templates import COMPILED
-
-# Where they were before: for files that still look for them here.
-__all__ = ["ENV", "MYSQL", "_dispose", "_empty", "_migrate", "missing"]
-_dispose, _empty, _migrate = dispose, empty, migrate
-
 
 LONGEST = ["chaos", "worker", "browser"]
 

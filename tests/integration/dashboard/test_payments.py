@@ -1,7 +1,5 @@
 """The operators' pages, as a browser uses them."""
 
-# ruff: noqa: F811 - tests that look for the fixtures here find them
-
 from __future__ import annotations
 
 import re
@@ -15,8 +13,7 @@ from cerber.db.paging import Start
 from cerber.payments import decisions, queries
 from cerber.payments.models import Transfer
 from cerber.webhooks.models import Webhook
-from tests.integration.dashboard.conftest import anna, chief, people, quick_hashes, shop, stranger  # noqa: F401
-from tests.support.desk import NBSP, PASSWORD, Browser, Shop  # noqa: F401
+from tests.support.desk import NBSP, Browser, Shop
 
 
 def test_the_queue_shows_open_payments_longest_waiting_first(anna: Browser, shop: Shop) -> None:

@@ -79,16 +79,7 @@ def shop(app: Flask, env: dict[str, str], keys: MerchantKeys, tmp_path: Path) ->
             "PYTHONPATH": str(ROOT / "clients" / "python"),
             "no_proxy": "*",
         }
-        command = [
-            "-m",
-            "gunicorn",
-            "--no-control-socket",
-            "--bind",
-            f"127.0.0.1:{port}",
-            "--threads",
-            "8",
-            "shop:app",
-        ]
+        command = ["-m", "gunicorn", "--no-control-socket", "--threads=8", f"--bind=127.0.0.1:{port}", "shop:app"]
         server = subprocess.Popen(
             [sys.executable, *command], cwd=ROOT / "examples/flask_shop", env=os.environ | own, stderr=subprocess.PIPE
         )
