@@ -82,6 +82,10 @@ class ReferenceUsed(CerberError):
     """This wallet already has a transfer with this reference."""
 
 
+class ReferenceNeeded(CerberError):
+    """The transfer might be for another payment: only the number of its operation tells."""
+
+
 class NotFound(CerberError):
     """There is no such merchant, wallet, operator, transfer or webhook."""
 

@@ -69,6 +69,8 @@ def _change(pk: int, event: Event, change: Change) -> ResponseReturnValue:
         return refused(str(error), error.field, 422)
     except errors.ReferenceUsed as error:
         return refused(error.message, "reference")
+    except errors.ReferenceNeeded as error:
+        return refused(error.message, "reference", 422)
     except errors.NotFound as error:
         abort(404, error.message)
     except (errors.VersionChanged, errors.NotPossible) as error:

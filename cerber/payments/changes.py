@@ -15,9 +15,9 @@ from cerber import money
 from cerber.audit import trail
 from cerber.db.engines import db
 from cerber.errors import CHANGED, NotFound, TimeIsUp
-from cerber.payments import entries
+from cerber.payments import entries, rivals
 from cerber.payments.models import Payment, Transfer
-from cerber.payments.states import ASK_FOR_TRANSFERS, OPEN, Event, Facts, Status, Step, decide, is_due
+from cerber.payments.states import ASK_FOR_TRANSFERS, OPEN, RECORD_MONEY, Event, Facts, Status, Step, decide, is_due
 from cerber.wallets import counters
 from cerber.webhooks import outbox
 
@@ -59,9 +59,11 @@ def apply(
 ) -> None:
     """Does to a locked payment what the table says of `event`; `amount` in qəpik is the transfer recorded.
 
-    Raises PaymentClosed, MoneyReceived and NotPossible, before anything is written.
+    Raises PaymentClosed, MoneyReceived and NotPossible, and then ReferenceNeeded, before anything is written.
     """
     step = decide(event, facts(payment, event), at, amount)
+    if event in RECORD_MONEY and reference is None:
+        rivals.refuse(payment, at)
     if not become(payment, step, at, received_today=step.transfer or 0):
         return
     if step.transfer is not None:

@@ -10,9 +10,11 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session, joinedload
 
 from cerber.audit.models import AuditEntry
+from cerber.context import now
 from cerber.db import paging, transactions
 from cerber.db.paging import FIRST, Listing, Page, Place, Start
 from cerber.merchants.models import Merchant
+from cerber.payments import rivals
 from cerber.payments.listing import Found, Wanted, statement
 from cerber.payments.models import Payment, Transfer
 from cerber.payments.states import OPEN, Status
@@ -44,7 +46,8 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Details:
-    """One payment and what belongs to it, each in the order in which it happened.
+    """One payment and what belongs to it, each in the order in which it happened. `rivals` are those for which the
+    same transfer might be.
 
     `breaker` is that of the endpoint to which its webhooks go, where that fails.
     """
@@ -54,6 +57,7 @@ class Details:
     webhooks: Sequence[tuple[Webhook, Attempts]]
     breaker: Breaker | None
     audit: Sequence[AuditEntry]
+    rivals: Sequence[Payment]
 
 
 def search(filters: Filters, start: Start = FIRST) -> Page[Payment]:
@@ -90,6 +94,7 @@ def details(payment_pk: int) -> Details | None:
             webhooks,
             session.get(Breaker, webhooks[0][0].endpoint_id) if webhooks else None,
             session.scalars(audit).all(),
+            rivals.of(session, payment, now()) if payment.status != Status.ACCEPT else (),
         )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import date, datetime
 
-from sqlalchemy import BigInteger, Date, bindparam, case, or_, update
+from sqlalchemy import BigInteger, Date, bindparam, case, or_, select, update
 
 from cerber.context import settings
 from cerber.db.engines import db
@@ -20,6 +20,13 @@ def settle_up(wallet_pk: int, at: datetime, *, expected: int, received: int) -> 
     """
     values = {"wallet_pk": wallet_pk, "today": local_day(at), "more_expected": expected, "more_received": received}
     db.session.connection().execute(_SETTLE_UP, values)
+
+
+def lock(wallet_pk: int) -> None:
+    """Locks a wallet until the caller's transaction ends: no payment is opened on it meanwhile. On SQLite the
+    transaction has the one lock already."""
+    if db.engine.dialect.name != "sqlite":
+        db.session.execute(select(Wallet.id).filter_by(id=wallet_pk).with_for_update())
 
 
 def received_same_day(moment: datetime, at: datetime) -> bool:

@@ -25,7 +25,7 @@ def decide(app: Flask, pks: Sequence[int], seed: int, allowed: tuple[type[Cerber
     """Does something to each payment, one after the other. What is not possible then may be refused as `allowed`."""
     rng = random.Random(seed)
     for pk in pks:
-        deed = rng.choice([_transfer, decisions.accept, decisions.cancel, decisions.settle])
+        deed = rng.choice([_transfer, _accept, decisions.cancel, decisions.settle])
         with app.app_context(), suppress(*allowed):
             with reading() as session:
                 version = session.scalars(select(Payment.version).filter_by(id=pk)).one()
@@ -52,5 +52,9 @@ def all_at_once(
         return [other.result(60) for other in running]
 
 
+def _accept(pk: int, version: int, actor: str) -> None:
+    decisions.accept(pk, version, actor, f"{pk}-{version}")
+
+
 def _transfer(pk: int, version: int, actor: str) -> None:
-    decisions.record_transfer(pk, version, actor, 2_00)
+    decisions.record_transfer(pk, version, actor, 2_00, f"{pk}-{version}")

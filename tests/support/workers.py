@@ -95,7 +95,7 @@ def decide(app: Flask, key: int, *amounts: int) -> None:
     """Records transfers, in qəpik, one after the other."""
     with app.app_context():
         for version, amount in enumerate(amounts, start=1):
-            decisions.record_transfer(key, version, "operator:a", amount)
+            decisions.record_transfer(key, version, "operator:a", amount, f"M10-{key}-{version}")
 
 
 def put(app: Flask, keys: MerchantKeys, url: str, name: str) -> None:

@@ -46,7 +46,9 @@ def transfer(app: Flask, *amounts: int) -> None:
         with app.app_context(), reading() as session:
             newest = session.scalars(select(Payment).order_by(Payment.id.desc()).limit(1)).one()
         with app.app_context():
-            decisions.record_transfer(newest.id, newest.version, "operator:a", amount)
+            decisions.record_transfer(
+                newest.id, newest.version, "operator:a", amount, f"{newest.id}-{newest.version}"
+            )
 
 
 def cancelled(app: Flask, keys: MerchantKeys, payment_id: str) -> None:

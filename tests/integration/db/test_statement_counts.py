@@ -25,6 +25,8 @@ MERCHANT = "is the merchant as this process knows it"
 CHANGED = ("the payment, locked", "the ledger's entry", "the wallet's counters", "the payment", "the audit entry")
 TOLD = ("the endpoint", "the webhook")
 CAPPED = ("nobody else opens payments at the cap, on MySQL", "what the merchant holds")
+WHO_ELSE = "who else waits for the sum"
+RIVALS = ("the wallet, locked, on MySQL", WHO_ELSE)
 OPERATOR = "whose session it is"
 SHOWN = ("the payments, with merchants and wallets", "what else the same transfer could mean", "the last decisions")
 HELD = "how many endpoints are held, for the menu"
@@ -86,7 +88,7 @@ PAGES: dict[str, tuple[Callable[[Doors], Deed], tuple[str, ...]]] = {
     "a payment": (
         lambda doors: _page(doors, f"/payments/{doors.pk(doors.open())}"),
         (
-            *(OPERATOR, "the payment", "its webhooks", "its transfers", "its audit entries"),
+            *(OPERATOR, "the payment", "its webhooks", "its transfers", "its audit entries", WHO_ELSE),
             *("what its payer has paid before", "what else the same transfer could mean"),
         ),
     ),
@@ -98,10 +100,13 @@ PAGES: dict[str, tuple[Callable[[Doors], Deed], tuple[str, ...]]] = {
         lambda doors: _page(doors, "/endpoints/"),
         (OPERATOR, "which endpoints", "the endpoints", "how many events wait", "since when", HELD),
     ),
-    "a payment accepted": (lambda doors: _decision(doors, "accept"), (OPERATOR, *CHANGED, "the transfer", *TOLD)),
+    "a payment accepted": (
+        lambda doors: _decision(doors, "accept"),
+        (OPERATOR, *RIVALS, *CHANGED, "the transfer", *TOLD),
+    ),
     "a transfer": (
         lambda doors: _decision(doors, "transfer", sum="20"),
-        (OPERATOR, *CHANGED, "the transfer", *TOLD),
+        (OPERATOR, *RIVALS, *CHANGED, "the transfer", *TOLD),
     ),
     "a payment cancelled": (lambda doors: _decision(doors, "cancel"), (OPERATOR, *CHANGED, *TOLD)),
 }

@@ -84,11 +84,13 @@ class Books(RuleBasedStateMachine):
 
     @rule(pick=picks, amount=amounts)
     def money_comes(self, pick: int, amount: int) -> None:
-        self._decide(pick, lambda pk, version: decisions.record_transfer(pk, version, "operator:a", amount))
+        self._decide(
+            pick, lambda pk, version: decisions.record_transfer(pk, version, "operator:a", amount, f"{pk}-{version}")
+        )
 
     @rule(pick=picks)
     def an_operator_accepts(self, pick: int) -> None:
-        self._decide(pick, lambda pk, version: decisions.accept(pk, version, "operator:a"))
+        self._decide(pick, lambda pk, version: decisions.accept(pk, version, "operator:a", f"{pk}-{version}"))
 
     @rule(pick=picks)
     def an_operator_settles(self, pick: int) -> None:

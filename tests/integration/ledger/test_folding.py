@@ -232,13 +232,13 @@ def test_sixteen_changes_of_one_merchants_payments_wait_for_no_other(
         pks.append(open_payment(app, keys, payment_id=str(number)))
     with app.app_context():
         for pk in pks[:8]:
-            decisions.record_transfer(pk, 1, "operator:a", 1_00)
+            decisions.record_transfer(pk, 1, "operator:a", 1_00, f"{pk}-1")
     _meet_in_the_middle(monkeypatch, threading.Barrier(17))
     other = create_app(env)  # one process has fewer connections than that
 
     def accept(number: int) -> None:
         with (app if number % 2 else other).app_context():
-            decisions.accept(pks[number], 2 if number < 8 else 1, "operator:a")
+            decisions.accept(pks[number], 2 if number < 8 else 1, "operator:a", f"{pks[number]}-2")
 
     def fold() -> int:
         with app.app_context():

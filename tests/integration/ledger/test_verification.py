@@ -87,7 +87,7 @@ def keys(app: Flask) -> Iterator[MerchantKeys]:
     settled = open_payment(app, keys, payment_id="settled")
     open_payment(app, keys, payment_id="open")
     with app.app_context():
-        decisions.record_transfer(settled, 1, "operator:a", 200_00)
+        decisions.record_transfer(settled, 1, "operator:a", 200_00, "M10-1")
         decisions.settle(settled, 2, "operator:a")
         folding.fold_all()
     open_payment(app, make_merchant(app, "shop-2"), payment_id="other", sum="3")
@@ -162,7 +162,7 @@ def test_what_a_process_of_the_version_before_wrote_is_mended(
         before.setattr(posting, "post", lambda *_: None)
         old = open_payment(app, keys, payment_id="old", sum="30")
     with app.app_context():
-        decisions.record_transfer(old, 1, "operator:a", 10_00)
+        decisions.record_transfer(old, 1, "operator:a", 10_00, "M10-1")
     assert balance(app, keys) == {"canceled_sum": 300, "confirm_sum": 210, "pending_sum": 490}
     assert verify(app, "--repair")[0] == 0
     assert balance(app, keys) == {"canceled_sum": 300, "confirm_sum": 210, "pending_sum": 520}

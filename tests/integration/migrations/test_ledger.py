@@ -40,7 +40,7 @@ def keys(app: Flask, keys: MerchantKeys) -> MerchantKeys:
     with app.app_context():
         for pk, amounts in ((pks[0], (500,)), (pks[1], (200,)), (pks[2], (200,)), (pks[3], (900,))):
             for version, amount in enumerate(amounts, start=1):
-                decisions.record_transfer(pk, version, "operator:a", amount)
+                decisions.record_transfer(pk, version, "operator:a", amount, f"{pk}-{version}")
         decisions.settle(pks[2], 2, "operator:a")
         decisions.cancel(pks[4], 1, "operator:a")
         db.session.execute(update(Payment).where(Payment.id == pks[5]).values(due_at=Payment.opened_at))

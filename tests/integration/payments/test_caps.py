@@ -83,7 +83,7 @@ def test_what_ends_makes_room(app: Flask, client: FlaskClient, keys: MerchantKey
     with app.app_context(), reading() as session:
         confirming = session.scalars(select(Payment.id).filter_by(payment_id="p1")).one()
     with app.app_context():
-        decisions.accept(confirming, 2, "operator:ayla")
+        decisions.accept(confirming, 2, "operator:ayla", "M10-1")
     assert opened(client, keys, 2, first=40) == [200, 429]
 
 

@@ -15,7 +15,7 @@ from sqlalchemy.engine import ExceptionContext
 
 from cerber.db.engines import db
 from cerber.db.transactions import DEADLOCK, reading
-from cerber.errors import NotFound, NotPossible, VersionChanged
+from cerber.errors import NotFound, NotPossible, ReferenceNeeded, VersionChanged
 from cerber.payments import decisions
 from cerber.payments.models import Payment, Transfer
 from cerber.payments.states import OPEN, Status
@@ -24,7 +24,8 @@ from cerber.webhooks.models import Webhook
 from tests.support.factories import MerchantKeys, call, get_wallet, make_merchant, make_wallet
 
 AYLA = "operator:ayla"
-REFUSALS = (VersionChanged, NotPossible, NotFound)  # the last for a transfer that another has voided
+# NotFound is for a transfer that another has voided, ReferenceNeeded for one that others of its sum wait for too
+REFUSALS = (VersionChanged, NotPossible, NotFound, ReferenceNeeded)
 
 
 @pytest.fixture
@@ -120,7 +121,7 @@ class Desk:
 
     def accept(self, number: int, chance: random.Random) -> str:
         payment = self._one(chance)
-        decisions.accept(payment.id, payment.version, AYLA)
+        decisions.accept(payment.id, payment.version, AYLA, f"M10-{number}")
         return "accepted"
 
     def transfer(self, number: int, chance: random.Random) -> str:

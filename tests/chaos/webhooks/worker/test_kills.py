@@ -168,7 +168,7 @@ class Producer:
                     row = session.scalars(select(Payment).filter_by(payment_id=str(number))).one()
                 for version, transfer in enumerate(TRANSFERS, start=1):
                     if row.version <= version:
-                        decisions.record_transfer(row.id, version, "operator:a", transfer)
+                        decisions.record_transfer(row.id, version, "operator:a", transfer, f"{row.id}-{version}")
         except (*OUTAGES, VersionChanged):  # the latter: it was committed, but nobody heard of it
             return False
         return True
