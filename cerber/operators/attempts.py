@@ -61,7 +61,7 @@ def begin(attempt: Attempt) -> int:
     after the other. Its key. Raises TooManyLogins."""
     _one_after_the_other()
     moment = now()
-    _prune(moment)
+    prune(moment, PRUNED_AT_ONCE)
     _check(db.session(), attempt, moment)
     row = FailedLogin(username=attempt.username, address=attempt.address, device=attempt.device, at=moment)
     db.session.add(row)
@@ -124,9 +124,10 @@ def _one_after_the_other() -> None:
     db.session.execute(select(Operator.id).order_by(Operator.id).with_for_update())
 
 
-def _prune(at: datetime) -> None:
-    """More of what is a day old than one try adds, and never so many that others wait for it."""
+def prune(at: datetime, most: int) -> int:
+    """Forgets what is a day old, in the caller's transaction. How many. A try does it too, of more than it adds."""
     old = select(FailedLogin.id).where(FailedLogin.at <= at - delays.REMEMBERED).order_by(FailedLogin.at)
-    keys = db.session.scalars(old.limit(PRUNED_AT_ONCE)).all()
+    keys = db.session.scalars(old.limit(most)).all()
     if keys:
         db.session.execute(delete(FailedLogin).where(FailedLogin.id.in_(keys)), execution_options=NO_SYNC)
+    return len(keys)

@@ -25,8 +25,16 @@ from cerber.webhooks.outcomes import Outcome
 
 MOST_UNFORESEEN = 20  # attempts of one event that failed as nobody foresaw, before it is given up
 
-# The payments' room stands above this one. All that is read of a payment here is the id that its merchant gave it.
-PAYMENTS = table("payments", column("id", BigInteger), column("payment_id", String))
+# The payments' room stands above this one. Read of a payment here is the id that its merchant gave it, and where the
+# events of those that are open will go.
+PAYMENTS = table(
+    "payments",
+    column("id", BigInteger),
+    column("payment_id", String),
+    column("merchant_id", BigInteger),
+    column("status", String),
+    column("callback_url", String),
+)
 
 
 class Endpoint(Base):

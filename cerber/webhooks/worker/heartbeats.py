@@ -4,26 +4,24 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import and_, case, delete, func, select, update
+from sqlalchemy import and_, case, func, select, update
 from sqlalchemy.orm import Session
 
-from cerber.context import now, settings
+from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import NO_SYNC, reading, transaction
 from cerber.webhooks.kinds import WebhookState
-from cerber.webhooks.models import Breaker, Webhook, WebhookAttempt, Worker
+from cerber.webhooks.models import Breaker, Webhook, Worker
 from cerber.webhooks.timings import ALIVE, LEASE
-from cerber.webhooks.worker import breakers
+from cerber.webhooks.worker import breakers, pruning
 
 REMEMBERED = timedelta(days=1)
 CLOCKS_DIFFER = timedelta(seconds=60)  # more than that, and a clock was set back
-PRUNED_AT_ONCE = 500
 
 
 @transaction
 def start(name: str) -> int:
-    """Notes a worker that starts, and forgets those not seen for a day. Its key."""
-    db.session.execute(delete(Worker).where(Worker.heartbeat_at < now() - REMEMBERED))
+    """Notes a worker that starts. Its key."""
     worker = Worker(name=name, started_at=now(), heartbeat_at=now())
     db.session.add(worker)
     db.session.flush()
@@ -55,13 +53,17 @@ def last_seen() -> Worker | None:
         return session.scalars(select(Worker).order_by(Worker.heartbeat_at.desc()).limit(1)).first()
 
 
-@transaction
 def tidy() -> bool:
-    """Mends what a clock set back has put off, gives up what was held for too long, prunes the log of attempts.
-    Whether there is more to prune."""
+    """Mends what a clock set back has put off, gives up what was held for too long, and prunes. Whether there is more
+    to prune."""
+    _mend()
+    return pruning.prune()
+
+
+@transaction
+def _mend() -> None:
     _mend_times()
     breakers.give_up_held(now())
-    return _prune() == PRUNED_AT_ONCE
 
 
 def _mend_times() -> None:
@@ -73,15 +75,3 @@ def _mend_times() -> None:
     held = update(Breaker).where(Breaker.held_since > at + CLOCKS_DIFFER).values(held_since=at, probe_at=at)
     db.session.execute(held, execution_options=NO_SYNC)  # breakers are locked before events
     db.session.execute(update(Webhook).where(*ahead).values(due), execution_options=NO_SYNC)
-
-
-def _prune() -> int:
-    """A small batch of the oldest attempts: their ids rise with time, so no index of their times is needed."""
-    oldest = db.session.execute(
-        select(WebhookAttempt.id, WebhookAttempt.at).order_by(WebhookAttempt.id).limit(PRUNED_AT_ONCE)
-    )
-    long_ago = now() - timedelta(days=settings().attempt_days)
-    old = [row.id for row in oldest if row.at < long_ago]
-    if old:
-        db.session.execute(delete(WebhookAttempt).where(WebhookAttempt.id.in_(old)), execution_options=NO_SYNC)
-    return len(old)
