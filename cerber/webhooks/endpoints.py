@@ -16,12 +16,18 @@ from cerber.webhooks.callback_urls import parse_callback_url
 from cerber.webhooks.models import Endpoint
 
 DAY = timedelta(days=1)
+POLLED = "https://poll.invalid:443"
 IN_ALL = 10  # times what a merchant may name in a day
 
 
 def origin(url: str) -> str:
     """Scheme, host and port of a callback URL that was checked."""
     return parse_callback_url(url, own_host=None, allow_private=True).origin
+
+
+def is_polled(url: str) -> bool:
+    """Whether nothing is sent there: its merchant has no server, and asks with get_events (contract section 5)."""
+    return origin(url) == POLLED
 
 
 def find(merchant_pk: int, url: str) -> int | None:

@@ -75,6 +75,7 @@ def _put(
     at: datetime,
     once_key: str | None = None,
 ) -> None:
+    polled = endpoints.is_polled(url)
     webhook = Webhook(
         event_id=f"evt_{secrets.token_hex(13)}",
         merchant_id=merchant_pk,
@@ -83,12 +84,13 @@ def _put(
         kind=kind,
         url=url,
         body=body,
-        state=WebhookState.DUE,
+        state=WebhookState.DELIVERED if polled else WebhookState.DUE,
         due_at=at + timedelta(seconds=settings().retry_schedule[0]),
         scheduled_at=at,
         queued_at=at,
         once_key=once_key,
         created_at=at,
+        closed_at=at if polled else None,
     )
     db.session.add(webhook)
     db.session.flush()

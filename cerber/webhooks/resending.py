@@ -21,6 +21,7 @@ from cerber.context import now
 from cerber.db.engines import db
 from cerber.db.transactions import NO_SYNC, reading, transaction
 from cerber.errors import NotFound
+from cerber.webhooks import endpoints
 from cerber.webhooks.kinds import WebhookState
 from cerber.webhooks.models import Breaker, Endpoint, Webhook
 from cerber.webhooks.selection import Target, Which, bounds, look, under_way
@@ -47,7 +48,7 @@ def one(webhook_pk: int, actor: str) -> Webhook:
 
     It waits for no other; those after it go on waiting for it, if it was never delivered or given up. One that is
     being sent at this moment is left to that. If its endpoint is held, the next probe goes out at once instead, and
-    releases this event with all others.
+    releases this event with all others. What its merchant polls for is there already.
     """
     at = now()
     endpoint_id = db.session.scalar(select(Webhook.endpoint_id).filter_by(id=webhook_pk))
@@ -55,7 +56,7 @@ def one(webhook_pk: int, actor: str) -> Webhook:
         raise NotFound("There is no such webhook.")
     _probe_at_once([endpoint_id], at)  # breakers are locked before events
     webhook = db.session.scalars(select(Webhook).filter_by(id=webhook_pk).with_for_update()).one()
-    if webhook.lease is not None and webhook.due_at > at:
+    if (webhook.lease is not None and webhook.due_at > at) or endpoints.is_polled(webhook.url):
         return webhook
     changes = _due(at) if webhook.closed_at is None else _reopened(at)
     for name, value in (changes | {"by_hand": True}).items():
