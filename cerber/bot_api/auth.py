@@ -18,6 +18,7 @@ from cerber.db.transactions import read_connection
 from cerber.merchants import accounts, verification
 from cerber.merchants.models import Merchant
 from cerber.merchants.ring import Match, Proof, Ring
+from cerber.payments import opening
 from cerber.payments.models import Payment
 from cerber.payments.states import Status
 from cerber.signing import SecretKind
@@ -38,6 +39,20 @@ def merchant(fields: Fields, kind: SecretKind, call: Call) -> int:
     name, proof = schemas.usable(fields, "merch_id"), _proof()
     found = verification.verified(lambda ring: ring.named(name, kind, proof, now()), _merchant)
     return _accepted(found, kind, call, proof)[0].entry.id
+
+
+def opener(fields: Fields) -> tuple[int, Any]:
+    """The key of the merchant that asks for a wallet, and what is `opening.known` of the payment that it names.
+
+    Raises WrongSignature and TooManyRequests.
+    """
+    name, payment_id, proof = schemas.usable(fields, "merch_id"), schemas.usable(fields, "payment_id"), _proof()
+    found = verification.verified(
+        lambda ring: ring.named(name, SecretKind.PAYMENT, proof, now()),
+        lambda merchant_pk: opening.known(merchant_pk, payment_id, fields.values.get("callback_url")),
+    )
+    match, known = _accepted(found, SecretKind.PAYMENT, Call.OPENING, proof)
+    return match.entry.id, known
 
 
 def payment(fields: Fields, call: Call) -> Found | None:

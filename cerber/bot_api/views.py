@@ -30,8 +30,8 @@ _AS_SENT: dict[str, Any] = {"strict_slashes": False, "provide_automatic_options"
 @blueprint.post("/get_wallet/", **_AS_SENT)
 def get_wallet() -> Response:
     fields = _fields()
-    merchant = auth.merchant(fields, SecretKind.PAYMENT, Call.OPENING)
-    shown = opening.open_payment(merchant, schemas.get_wallet(fields, _circumstances()))
+    merchant, known = auth.opener(fields)
+    shown = opening.open_payment(merchant, schemas.get_wallet(fields, _circumstances()), known)
     return _answer(
         payment_id=bodies.payment_number(shown.payment_id),
         wallet_link=shown.link,

@@ -35,6 +35,7 @@ def _payment(key: Key, actor: str, at: datetime) -> None:
     found, _ = books.payments(db.session.connection(), 0, only=key.pk)
     for lacks in _still(found, Kind.PAYMENT, key):
         payment.version += 1
+        changes.save(payment)
         posting.post(payment.id, None, payment.create_time, payment.version, at, lacks)
         trail.note(at, actor, "mend_ledger", payment.id, **told(lacks))
 

@@ -29,12 +29,9 @@ from cerber.webhooks.models import Endpoint
 _INSERT = insert(Payment.__table__)  # type: ignore[arg-type]
 _KNOWN = (
     select(Payment.id, Payment.status, Payment.due_at, Payment.sum, Payment.user_wallet, Payment.callback_url)
-    .add_columns(Wallet.id.label("wallet_id"), Wallet.link, Wallet.image, Wallet.number, Merchant.most_open)
-    .add_columns(
-        Endpoint.id.label("endpoint"),
-        Payment.link_version,
-        (Payment.link_version != Wallet.link_version).label("link_edited"),
-    )
+    .add_columns(Wallet.id.label("wallet_id"), Wallet.link, Wallet.image, Wallet.number)
+    .add_columns(Payment.link_version, (Payment.link_version != Wallet.link_version).label("link_edited"))
+    .add_columns(Merchant.version, Merchant.blocked_at, Merchant.most_open, Endpoint.id.label("endpoint"))
     .select_from(Merchant)
     .outerjoin(Payment, and_(Payment.merchant_id == Merchant.id, Payment.payment_id == bindparam("id")))
     .outerjoin(Wallet, Wallet.id == Payment.wallet_id)
@@ -65,12 +62,29 @@ class Shown:
     number: str
 
 
-def open_payment(merchant_pk: int, opening: Opening) -> Shown:
-    """Opens a payment, or finds the open one that an equal request made before.
+def known(merchant_pk: int, payment_id: str | None, callback_url: object) -> Any:
+    """The merchant as it is now, with the payment that it has under this id and its wallet, NULLs where it has none,
+    and with its endpoint of this URL. None where there is no such merchant."""
+    asked = {"merchant": merchant_pk, "id": payment_id, "origin": _origin(callback_url)}
+    with read_connection() as connection:
+        return connection.execute(_KNOWN, asked).first()
+
+
+def _origin(callback_url: object) -> str | None:
+    """None for what is no URL: nothing is checked yet."""
+    try:
+        return endpoints.origin(callback_url) if isinstance(callback_url, str) else None
+    except ValueError:
+        return None
+
+
+def open_payment(merchant_pk: int, opening: Opening, found: Any = None) -> Shown:
+    """Opens a payment, or finds the open one that an equal request made before. `found` is what was `known` of it at
+    the beginning of the request.
 
     Raises PaymentIdReused and PaymentClosed, then TooManyRequests, then NoWalletAvailable.
     """
-    known = _find(merchant_pk, opening)
+    known = _find(merchant_pk, opening, found)
     if known.id is not None:
         return _same_open(known, opening)
     try:
@@ -102,20 +116,13 @@ def _first_shown(payment: Any) -> tuple[str, str]:
     return link, image
 
 
-def _find(merchant_pk: int, opening: Opening) -> Any:
-    """The merchant's payment of this id, expired if it was due. Without one a row of NULLs, but for what is known of
-    the merchant: its own limit, and its endpoint of this URL."""
-    asked = {"merchant": merchant_pk, "id": opening.payment_id, "origin": endpoints.origin(opening.callback_url)}
-    found = _look(asked)
+def _find(merchant_pk: int, opening: Opening, found: Any = None) -> Any:
+    """What is `known`, the payment expired if it was due."""
+    found = found or known(merchant_pk, opening.payment_id, opening.callback_url)
     if found.id is not None and is_due(Status(found.status), found.due_at, now()):
         expire(found.id)
-        found = _look(asked)
+        found = known(merchant_pk, opening.payment_id, opening.callback_url)
     return found
-
-
-def _look(asked: dict[str, Any]) -> Any:
-    with read_connection() as connection:
-        return connection.execute(_KNOWN, asked).one()
 
 
 def _open_beside_others(merchant_pk: int, known: Any, opening: Opening) -> Shown:

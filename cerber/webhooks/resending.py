@@ -131,9 +131,7 @@ def _send_again(
         "up_to": str(done.up_to),
     }
     if entry is None:
-        noted = trail.note(at, actor, "webhooks_resent", **details)
-        db.session.flush()
-        return done, noted.id
+        return done, trail.note(at, actor, "webhooks_resent", **details)
     trail.amend(entry, **details)
     return done, entry
 

@@ -22,6 +22,7 @@ Deed = Callable[[], Any]
 URL = "http://127.0.0.1:9/hook"
 
 MERCHANT = "is the merchant as this process knows it"
+IN_USE = "the merchant, with the payment of this id and its wallet, if it has one"
 CHANGED = ("the payment, locked", "the ledger's entry", "the wallet's counters", "the payment", "the audit entry")
 TOLD = ("the endpoint", "the webhook")
 CAPPED = ("nobody else opens payments at the cap, on MySQL", "what the merchant holds")
@@ -38,11 +39,11 @@ CALLS: dict[str, tuple[Callable[[Doors], Deed], tuple[str, ...]]] = {
     ),
     "get_wallet": (
         lambda doors: doors.open,
-        (MERCHANT, "is the id in use", *CAPPED, "the best wallet", "take it", "the payment", "the ledger's entry"),
+        (IN_USE, *CAPPED, "the best wallet", "take it", "the payment", "the ledger's entry"),
     ),
     "get_wallet again": (
         lambda doors: _with_payment(doors, lambda payment_id: doors.get_wallet(payment_id=payment_id)),
-        (MERCHANT, "the payment, with its wallet"),
+        (IN_USE,),
     ),
     "update_status accept": (
         lambda doors: _with_payment(doors, lambda payment_id: doors.update(payment_id, "accept")),
@@ -133,6 +134,8 @@ def test_a_page_needs_no_more_statements_than_these(doors: Doors, name: str) -> 
 
 
 def _at_most(doors: Doors, made: Callable[[Doors], Deed], reasons: tuple[str, ...]) -> None:
+    if doors.own.dialect.name == "sqlite":
+        reasons = tuple(reason for reason in reasons if not reason.endswith("on MySQL"))
     deed = made(doors)
     with caught(doors.app) as sent:
         deed()
