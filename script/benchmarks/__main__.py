@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from benchmarks import places
@@ -23,13 +23,16 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="do less: for a look, not for docs/bench.md")
     parser.add_argument("--json", type=Path, metavar="F", help="write the results to a file, too")
     parser.add_argument("--database", choices=("sqlite", "mariadb"), action="append", help="only this one")
+    parser.add_argument(
+        "--keep", type=Path, metavar="DIR", help="keep the histories of `flat` there, or take them from it"
+    )
     options = parser.parse_args()
     unknown = [name for name in options.rows if name not in ROWS]
     if unknown:
         parser.error(f"no such row: {', '.join(unknown)}; there are {', '.join(ROWS)}")
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell in the background lets it be ignored
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench: stopped"))  # so that nothing is left running
-    size = QUICK if options.quick else FULL
+    size = replace(QUICK if options.quick else FULL, keep=options.keep)
     kinds = [kind for kind in places.kinds() if kind in (options.database or [kind])]
     print(f"{time.strftime('%Y-%m-%d %H:%M')}, {os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n")
     print("| row | database | value | target | reached | detail |\n| --- | --- | --- | --- | --- | --- |")

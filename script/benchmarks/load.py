@@ -45,6 +45,15 @@ def rate(port: int, requests: Sequence[bytes], clients: int = CLIENTS) -> float:
     return len(requests) / seconds
 
 
+def send(port: int, message: bytes) -> None:
+    """One request, answered with 200."""
+    with _connected(port) as sock:
+        sock.sendall(message)
+        head, _ = _answer(sock)
+    if not head.startswith(b"HTTP/1.1 200"):
+        raise Refused(head[:400].decode("utf-8", "replace"))
+
+
 def _client(port: int, requests: Sequence[bytes], barrier: Barrier, results: SimpleQueue[bytes]) -> None:
     bad, sock = b"", None
     barrier.wait()

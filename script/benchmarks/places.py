@@ -10,10 +10,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 import pymysql
 from cryptography.fernet import Fernet
@@ -68,6 +69,20 @@ def place(kind: str) -> Iterator[Place]:
             cursor.execute(f"DROP DATABASE {name}")
 
 
+KEPT = ("CERBER_DATABASE_URL", "CERBER_ENCRYPTION_KEYS")
+
+
+def kept(kind: str, path: str, name: str, env: dict[str, str] | None) -> Place:
+    """A database that stays: on SQLite at a path, on MariaDB of a name, made where there is no `env` of it yet."""
+    if env is not None:
+        return _migrated(kind, env["CERBER_DATABASE_URL"], env)
+    if kind == "sqlite":
+        return _migrated(kind, f"sqlite:///{path}")
+    with _server().cursor() as cursor:
+        cursor.execute(f"CREATE DATABASE {name}")
+    return _migrated(kind, make_url(MYSQL).set(database=name).render_as_string(hide_password=False))
+
+
 def kinds() -> list[str]:
     """The databases that answer here."""
     try:
@@ -83,10 +98,10 @@ def _server() -> pymysql.Connection:
     return pymysql.connect(host=url.host, port=url.port or 3306, user=url.username, password=url.password or "")
 
 
-def _migrated(kind: str, url: str) -> Place:
+def _migrated(kind: str, url: str, given: Mapping[str, str] = MappingProxyType({})) -> Place:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("CERBER_", "PYTHONANYWHERE_"))}
     keys = {"CERBER_DATABASE_URL": url, "CERBER_ENCRYPTION_KEYS": Fernet.generate_key().decode()}
-    env = kept | SETTINGS | keys | {"FLASK_APP": "wsgi.py"}
+    env = kept | SETTINGS | keys | {"FLASK_APP": "wsgi.py"} | dict(given)
     command = [BIN / "flask", "db", "upgrade"]
     done = subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     if done.returncode:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from benchmarks.places import Place
 
@@ -11,7 +12,9 @@ FLAT = 1.0  # MB: allocators breathe; a leak of 200 bytes a request would show
 
 @dataclass(frozen=True)
 class Size:
-    """How much is done. `rounds` are alternations of a rate with what it is compared to; times are seconds."""
+    """How much is done. `rounds` are alternations of a rate with what it is compared to; times are seconds.
+    `long` is the longer of two histories, each thing is asked for so many `times`, and `lives` are whole payments.
+    `keep` is a folder for the histories."""
 
     rounds: int = 3
     requests: int = 2_000
@@ -21,13 +24,28 @@ class Size:
     steady: float = 30
     singles: int = 40
     history: int = 1_000_000
+    long: int = 1_000_000
+    times: int = 40
+    lives: int = 1_000
+    keep: Path | None = None
     polls: int = 2_000
     asked: int = 2_000
 
 
 FULL = Size()
 QUICK = Size(
-    requests=500, webhooks=1_000, half=1_000, idle=15, steady=8, singles=8, history=50_000, polls=500, asked=500
+    requests=500,
+    webhooks=1_000,
+    half=1_000,
+    idle=15,
+    steady=8,
+    singles=8,
+    history=50_000,
+    polls=500,
+    asked=500,
+    long=50_000,
+    times=15,
+    lives=150,
 )
 
 

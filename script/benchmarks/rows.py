@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from benchmarks import refusals, web, worker
+from benchmarks import flat, lives, refusals, web, worker
 from benchmarks.places import Place
 from benchmarks.results import Result, Size
 
@@ -13,7 +13,7 @@ def memory(at: Place, size: Size) -> list[Result]:
     return [*web.web_memory(at, size), *worker.worker_memory(at, size)]
 
 
-ROWS: dict[str, Callable[[Place, Size], list[Result]]] = {
+ROWS: dict[str, Callable[[Place, Size], Iterable[Result]]] = {
     "get_status": web.get_status,
     "get_wallet": web.get_wallet,
     "limited": web.limited,
@@ -27,4 +27,7 @@ ROWS: dict[str, Callable[[Place, Size], list[Result]]] = {
     "history": worker.history,
     "memory": memory,
     "idle": worker.idle,
+    "flat": flat.flat,
+    "side_by_side": web.side_by_side,
+    "life": lives.life,
 }

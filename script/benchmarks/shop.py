@@ -58,13 +58,13 @@ class Shop:
         body = json.dumps(fields).encode()
         return load.request(method, f"/bot_api/{call}/", body, {"Signature": signing.sign(self._secret, body)})
 
-    def opening(self, key: str, n: int) -> bytes:
+    def opening(self, key: str, n: int, url: str = "http://127.0.0.1:9/hook") -> bytes:
         fields = {
             "payment_id": key,
             "user_wallet": "994501234567",
             "sum": f"{n % 700 + 1}",
             "status": "pending",
-            "callback_url": "http://127.0.0.1:9/hook",
+            "callback_url": url,
             "merch_id": self._merch_id,
             "create_time": "2026-11-24T10:00:00+04:00",
         }

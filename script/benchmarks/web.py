@@ -61,6 +61,27 @@ def get_wallet(at: Place, size: Size) -> list[Result]:
     return [_compared("get_wallet", at, size, ours, theirs, 0.5 if at.kind == "sqlite" else 0.4)]
 
 
+def side_by_side(at: Place, size: Size) -> list[Result]:
+    """get_wallet by 16 clients against one."""
+    if at.kind == "sqlite":  # it has one lock
+        return []
+    shop = Shop(at)
+
+    def openings() -> list[bytes]:
+        return [shop.opening(secrets.token_hex(8), n) for n in range(size.requests)]
+
+    with places.gunicorn(at, "wsgi:app") as (port, _):
+        load.rate(port, openings()[:200])
+        rates = [
+            (load.rate(port, openings(), clients=16), load.rate(port, openings(), clients=1))
+            for _ in range(size.rounds)
+        ]
+    many, one = (statistics.median(column) for column in zip(*rates, strict=True))
+    ratio = statistics.median(a / b for a, b in rates)
+    detail = f"{many:.0f}/s by 16 clients against {one:.0f}/s by one, two web processes"
+    return [Result("get_wallet, side by side", at.kind, ratio, "times one client", detail, least=1.5)]
+
+
 def web_memory(at: Place, size: Size) -> list[Result]:
     """One web worker through whole payments: opened, reported paid, asked for."""
     shop = Shop(at)
