@@ -78,7 +78,7 @@ def _by_status(wanted: Wanted, listing: Listing, column: str, where: Sequence[An
     """A read for each status along an index that is in the order of time behind it."""
     index = "_".join(filter(None, ("ix_payments", column, "status_opened_at")))
     if column:
-        index += "_merchant_id"
+        index += "_id_merchant_id"
     elif wanted.merchant is not None:
         index = "ix_payments_merchant_id_status_opened_at"
     for status in wanted.statuses or Status:

@@ -49,12 +49,18 @@ class Payment(Base):
         Index("ix_payments_status_due_at", "status", "due_at"),
         Index("ix_payments_status_opened_at", "status", "opened_at"),
         Index("ix_payments_wallet_id_sum_holds_sum_until", "wallet_id", "sum", "holds_sum_until"),
-        # The lists: `listing` reads each of them by the index made for it.
+        # The lists: `listing` reads each of them by the index made for it. The key stands before the merchant: else
+        # MySQL puts all that there is of a sum or a wallet in order for a page of them.
         Index("ix_payments_merchant_id_status_opened_at", "merchant_id", "status", "opened_at"),
         Index(
-            "ix_payments_wallet_id_status_opened_at_merchant_id", "wallet_id", "status", "opened_at", "merchant_id"
+            "ix_payments_wallet_id_status_opened_at_id_merchant_id",
+            "wallet_id",
+            "status",
+            "opened_at",
+            "id",
+            "merchant_id",
         ),
-        Index("ix_payments_sum_status_opened_at_merchant_id", "sum", "status", "opened_at", "merchant_id"),
+        Index("ix_payments_sum_status_opened_at_id_merchant_id", "sum", "status", "opened_at", "id", "merchant_id"),
         Index("ix_payments_merchant_id_payment_id", "merchant_id", "payment_id"),
         Index("ix_payments_user_wallet", "user_wallet"),
         Index("ix_payments_user_wallet_digits", "user_wallet_digits"),
