@@ -24,17 +24,13 @@ from cerber.webhooks import outbox
 SUM_HELD_AFTER = timedelta(hours=24)
 FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
 
-# Built once, and no business of the ORM's, which takes several times as long.
-_CHANGING = (
-    "status",
-    "received",
-    "cancel_cause",
-    "version",
-    "paid_version",
-    "closed_at",
-    "holds_sum_until",
-)
 _PAYMENTS: Table = Payment.__table__  # type: ignore[assignment]
+# What is so from the opening on; all other columns are saved.
+_FIXED = {"id", "merchant_id", "payment_id", "wallet_id", "user_wallet", "user_wallet_digits", "sum", "callback_url"}
+_FIXED |= {"create_time", "create_time_text", "create_time_read", "opened_at", "due_at", "link_version"}
+_CHANGING = [column.name for column in _PAYMENTS.columns if column.name not in _FIXED]
+
+# Built once, and no business of the ORM's, which takes several times as long.
 _LOCKED = select(_PAYMENTS).where(_PAYMENTS.c.id == bindparam("pk")).with_for_update()
 _SAVE = update(_PAYMENTS).where(_PAYMENTS.c.id == bindparam("pk"))
 _SAVE = _SAVE.values({name: bindparam(name) for name in _CHANGING})

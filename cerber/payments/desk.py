@@ -113,7 +113,7 @@ def _payments(session: Session, keys: Sequence[int]) -> dict[int, Payment]:
 def _twins(session: Session, keys: Sequence[int]) -> dict[int, Twins]:
     if not keys:
         return {}
-    same_sum = _others("ix_payments_sum_status_opened_at_merchant_id", Payment.sum, Payment.wallet_id)
+    same_sum = _others("ix_payments_sum_status_opened_at_id_merchant_id", Payment.sum, Payment.wallet_id)
     same_payer = _others("ix_payments_user_wallet_digits_status", Payment.user_wallet_digits)
     rows = session.execute(select(Payment.id, same_sum, same_payer).where(Payment.id.in_(keys)))
     return {pk: Twins(*counts) for pk, *counts in rows}
