@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -30,6 +31,8 @@ TIDY = 300.0  # seconds from here on: how often
 UNASKED = 30.0  # what is asked for, too, whenever there is something to do
 
 Duty = Callable[[], object]
+
+logging.getLogger("apscheduler").setLevel(logging.ERROR)  # that a job is still at it is nobody's trouble
 
 
 class Jobs:
