@@ -297,16 +297,16 @@ class Doors:
         self.shop.statuses = [500] * 12
         for _ in range(6):
             self.update(self.open(), "cancel")
-        self.command("deliver", "--once", "--seconds", "1")
+        self.command("deliver", "--once", "--seconds", "10")
         assert self._query(select(Breaker.held_since))[0] is not None
         self.shop.statuses = []
         for endpoint in self._query(select(Breaker.endpoint_id)):
             self.post(f"/endpoints/{endpoint}/try")
-        self.command("deliver", "--once", "--seconds", "1")
+        self.command("deliver", "--once", "--seconds", "10")
         for _ in range(3):
             self.open()
-        with self.later(86_400 * 40):  # attempts are old enough to be pruned, too
-            self.command("deliver", "--once", "--seconds", "1")
+        with self.later():
+            self.command("deliver", "--once", "--seconds", "10")
 
     def command(self, *arguments: str) -> None:
         result = self.app.test_cli_runner().invoke(args=arguments)

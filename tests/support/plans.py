@@ -23,7 +23,7 @@ GROWING = (
     "ledger_sums",
     "audit_entries",
 )
-MANY = 1_000  # rows: a table of which more are put in order is read as a whole
+MANY = 2_000  # rows, by the planner's estimate: a table of which more are put in order is read as a whole
 _STEPS = 100  # of SQLite's machine between two counts
 
 
@@ -92,7 +92,7 @@ class Planner:
         rows = connection.exec_driver_sql(f"EXPLAIN {statement.text}", statement.values).mappings().all()
         plan = Plan(statement, "\n".join(str(tuple(row.values())) for row in rows))
         for row in rows:
-            sorts_many = "filesort" in (row["Extra"] or "") and int(row["rows"] or 0) > MANY
+            sorts_many = "filesort" in (row["Extra"] or "") and int(str(row["rows"] or 0).split()[0]) > MANY
             if (row["type"] in ("ALL", "index") and row["select_type"] != "INSERT") or sorts_many:
                 plan.scans |= {names.get(row["table"], row["table"])} & set(GROWING)
             plan.sorts |= "filesort" in (row["Extra"] or "")
