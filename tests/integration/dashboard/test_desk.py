@@ -66,7 +66,7 @@ def test_late_money_is_to_be_checked_from_its_arrival_on(anna: Browser, shop: Sh
     assert keys(section(page, "late")) == [late]
     assert "data-act" not in section(page, "late")  # what was decided is decided on its own page
     with shop.app.app_context():
-        decisions.record_transfer(late, 2, "operator:chief", 100)
+        decisions.record_transfer(late, 2, "operator:chief", 100, "m10-1")
     page = anna.client.get("/payments/").text
     assert keys(section(page, "check")) == [waiting, late]
     assert keys(section(page, "late")) == []
@@ -87,7 +87,7 @@ def test_what_expired_leaves_the_desk_after_a_day(anna: Browser, shop: Shop, clo
 
 def test_a_part_paid_row_says_what_came_and_a_closed_one_is_gone(anna: Browser, shop: Shop) -> None:
     part, done = shop.open("order-1"), shop.open("order-2")
-    anna.post(f"/payments/{part}/transfer", version=1, sum="20")
+    anna.post(f"/payments/{part}/transfer", version=1, sum="20", reference="m10-1")
     anna.post(f"/payments/{done}/cancel", version=1)
     check = section(anna.client.get("/payments/").text, "check")
     assert keys(check) == [part]
