@@ -166,22 +166,27 @@ def test_a_row_that_changes_on_its_way_is_found(
     assert restored.test_client().get("/health/ready").status_code == 503
 
 
-@pytest.mark.parametrize("damage", ["cut", "byte", "empty", "text", "newer", "swapped"])
-def test_a_damaged_backup_is_refused_and_changes_nothing(lived_in: Flask, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_backup_is_refused_and_changes_nothing(lived_in: Flask, tmp_path: Path) -> None:
     file = tmp_path / "backup.zip"
     run(lived_in, "backup", str(file))
-    before = contents(lived_in)
-    whole = file.read_bytes()
+    before, whole = contents(lived_in), file.read_bytes()
+    for damage in ("cut", "byte", "empty", "text", "newer", "swapped"):
+        file.write_bytes(whole)
+        _spoil(file, damage)
+        code, said = run(lived_in, "restore", str(file), "--force")
+        assert code == 1, (damage, said)
+        assert str(file) in said.splitlines()[-1], damage
+        assert contents(lived_in) == before, damage
+
+
+def _spoil(file: Path, damage: str) -> None:
     if damage in ("newer", "swapped"):
         _rewrite(file, damage)
-    else:
-        middle = len(whole) // 2
-        spoilt = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
-        file.write_bytes({"cut": whole[:middle], "byte": spoilt, "empty": b"", "text": b"no backup"}[damage])
-    code, said = run(lived_in, "restore", str(file), "--force")
-    assert code == 1, said
-    assert str(file) in said.splitlines()[-1]
-    assert contents(lived_in) == before
+        return
+    whole = file.read_bytes()
+    middle = len(whole) // 2
+    spoilt = whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1 :]
+    file.write_bytes({"cut": whole[:middle], "byte": spoilt, "empty": b"", "text": b"no backup"}[damage])
 
 
 def _rewrite(file: Path, damage: str) -> None:
