@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import time
@@ -22,6 +23,7 @@ class Stop:
         ends within so many seconds, even if it is kept waiting: by a database, or by who should read what it logs."""
         self._within = ceil(within)
         signal.signal(signal.SIGALRM, lambda *_: os._exit(0))
+        atexit.register(signal.alarm, 0)  # from there on Python takes its handlers down, and an alarm would be a kill
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._ask)
 

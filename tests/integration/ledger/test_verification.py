@@ -162,7 +162,7 @@ def test_what_a_process_of_the_version_before_wrote_is_mended(
         before.setattr(posting, "post", lambda *_: None)
         old = open_payment(app, keys, payment_id="old", sum="30")
     with app.app_context():
-        decisions.record_transfer(old, 1, "operator:a", 10_00, "M10-1")
+        decisions.record_transfer(old, 1, "operator:a", 10_00, "M10-old")
     assert balance(app, keys) == {"canceled_sum": 300, "confirm_sum": 210, "pending_sum": 490}
     assert verify(app, "--repair")[0] == 0
     assert balance(app, keys) == {"canceled_sum": 300, "confirm_sum": 210, "pending_sum": 520}
