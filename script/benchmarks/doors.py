@@ -27,7 +27,7 @@ from cerber.operators import staff
 from cerber.payments.models import Payment, Transfer
 from cerber.wallets.models import Wallet
 
-TOKEN = "the-token-of-the-benchmarks"
+TOKEN = "the-token-of-the-benchmarks"  # nosec B105 - opens nothing but what the bench starts
 Deed = Callable[[], TestResponse]
 
 

@@ -89,10 +89,13 @@ class Jobs:
             self._scheduler.modify_job(name, next_run_time=self._clock() + timedelta(seconds=after))
 
     def _run(self, name: str) -> None:
+        ahead = self._ahead
         try:
             with self._app.app_context():
                 found = self._jobs[name]()
-            if found:  # there may be more
+            if (
+                found or self._ahead < ahead - CLOCK_JUMPED
+            ):  # there may be more; or it went by a clock that is no more
                 self._soon(name, PAUSE)
         except AWAY:
             pass  # whoever looks for webhooks tells that, and each job runs again
