@@ -7,6 +7,7 @@ earlier try has filled is then kept.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -36,7 +37,7 @@ def is_unfinished(connection: Connection) -> bool:
     """Whether somebody began to fill this database, and did not end it."""
     if not inspect(connection).has_table("alembic_version"):
         return False
-    return bool(connection.scalar(text("SELECT version_num FROM alembic_version")) == UNFINISHED)
+    return str(connection.scalar(text("SELECT version_num FROM alembic_version"))).startswith(UNFINISHED)
 
 
 def holds_data(connection: Connection) -> bool:
@@ -49,11 +50,16 @@ def holds_data(connection: Connection) -> bool:
 
 def fill(target: Connection, snapshot: Connection, say: Say) -> int:
     """Makes each table of the target hold what the snapshot's does; the number of rows. Raises NotRestored where a
-    row didn't arrive as it was."""
-    _mark(target, UNFINISHED)
+    row didn't arrive as it was, or where another has begun to fill it meanwhile."""
+    own = f"{UNFINISHED} {secrets.token_hex(4)}"
+    target.execute(text("UPDATE alembic_version SET version_num = :own"), {"own": own})
+    target.commit()
     rows = sum(_fill_table(target, snapshot, table, say) for table in tables())
     [head] = schema.heads()
-    _mark(target, head)
+    finished = text("UPDATE alembic_version SET version_num = :head WHERE version_num = :own")
+    if not target.execute(finished, {"head": head, "own": own}).rowcount:
+        raise NotRestored("Another one fills this database, too: wait until it has ended, then run this again.")
+    target.commit()
     return rows
 
 
@@ -76,9 +82,4 @@ def _empty(target: Connection, table: Table) -> None:
         target.exec_driver_sql(f"TRUNCATE TABLE {table.name}")  # at once, where DELETE would take minutes
     else:
         target.execute(table.delete())
-    target.commit()
-
-
-def _mark(target: Connection, revision: str) -> None:
-    target.execute(text("UPDATE alembic_version SET version_num = :revision"), {"revision": revision})
     target.commit()

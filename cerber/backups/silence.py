@@ -7,13 +7,16 @@ from sqlalchemy import delete, select
 from cerber.audit import trail
 from cerber.backups.models import Silence
 from cerber.context import now
+from cerber.db import schema
 from cerber.db.engines import db
 from cerber.db.transactions import reading, transaction
 from cerber.timestamps import utc_text
 
 
 def reason() -> str | None:
-    """Why nothing is delivered from here; None where it is."""
+    """Why nothing is delivered from here; None where it is, and where the schema is too old to say so."""
+    if not schema.is_current():
+        return None
     with reading() as session:
         silence = session.scalars(select(Silence)).one_or_none()
     if silence is None:

@@ -8,12 +8,16 @@ import pytest
 from flask import Flask
 
 from cerber.backups import filling
+from cerber.db import schema
 from cerber.db.engines import db
 from tests.integration.backups.conftest import contents, run, start_worker
 from tests.support.factories import MerchantKeys, get_wallet
 from tests.support.workers import states
 
 pytestmark = pytest.mark.slow
+
+
+[HEAD] = schema.heads()
 
 
 def url_of(app: Flask) -> str:
@@ -89,3 +93,39 @@ def test_cut_off_at_any_table_it_goes_on(
         assert (result.exit_code, ready) == ((1, 503) if wall else (0, 200)), (wall, result.output)
     assert contents(copy) == wanted
     assert kept.count("merchants") == 1, "what was whole was kept"
+
+
+def test_of_two_who_fill_one_database_at_once_the_first_does_not_call_it_whole(
+    lived_in: Flask, elsewhere: Callable[[str], Flask], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy, once, begun = elsewhere("sqlite"), filling._fill_table, []
+
+    def meanwhile(target: filling.Connection, source: object, table: object, say: object) -> int:
+        if not begun:
+            begun.append(table)
+            target.execute(filling.text("UPDATE alembic_version SET version_num = 'unfinished copy another'"))
+            target.commit()
+        return once(target, source, table, say)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(filling, "_fill_table", meanwhile)
+    code, said = run(lived_in, "copy-to", url_of(copy))
+    assert code == 1
+    assert "Another one fills this database" in said
+    assert copy.test_client().get("/health/ready").status_code == 503
+
+
+def test_a_worker_says_that_the_schema_is_old(app: Flask) -> None:
+    with app.app_context():
+        db.session.execute(filling.text("UPDATE alembic_version SET version_num = '0009'"))
+        db.session.execute(filling.text("DROP TABLE silence"))
+        db.session.commit()
+    try:
+        assert run(app, "deliver", "--once") == (
+            1,
+            "Error: The database's schema is not current: run `flask db upgrade`.\n",
+        )
+    finally:
+        with app.app_context():
+            db.metadata.tables["silence"].create(db.engine)
+            db.session.execute(filling.text("UPDATE alembic_version SET version_num = :head"), {"head": HEAD})
+            db.session.commit()
